@@ -1,0 +1,131 @@
+"""What to do about each error code, for the reference page. A message has its own `Fix:`; this is the longer answer.
+
+Pure text in Markdown. `tests/unit/test_reference.py` checks that every code of `septum.errors` has its entry.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+ADVICE = MappingProxyType(
+    {
+        "E001": (
+            "Compare the command line with `septum --help`, and the component's inputs with "
+            "[the reference of the components](components.md)."
+        ),
+        "E002": (
+            "The message names file, line and key. All keys stand in [the reference of septum.yaml](septum-yaml.md); "
+            "an editor that knows [the JSON schema](septum.schema.json) shows the mistake while you type."
+        ),
+        "E003": (
+            "Look at the file or pattern that the message names: it is searched for from the folder of `septum.yaml`, "
+            "after the lines under `prepare:` have run. A file that git ignores is not in the checkout of a CI job."
+        ),
+        "E004": (
+            "`septum cluster list` shows the profiles, `septum cluster show NAME` every value and where it comes from. "
+            "All keys stand in [the reference of the clusters](clusters.md)."
+        ),
+        "E005": (
+            "Run the pipeline again from its first CI job, so that plan, receipt and ledger belong together. "
+            "If a CI job was retried after its artifacts expired, the earlier ones must be retried as well."
+        ),
+        "E100": (
+            "Set the variable under Settings > CI/CD > Variables. A protected variable exists on protected branches "
+            "and tags only; one with an environment scope only in CI jobs of that environment."
+        ),
+        "E110": (
+            "The issuer's own words stand under the message. `invalid_client`: id or secret are wrong or expired. "
+            "`invalid_scope`: the client may not ask for a scope of the profile; ask the issuer's managers, "
+            "or set `SEPTUM_CLUSTER_SCOPE`."
+        ),
+        "E111": (
+            "Compare issuer, audience and scope in the message with `septum cluster show NAME`. "
+            "An issuer's name counts to the last slash."
+        ),
+        "E112": (
+            "Ask the site which scopes its access point wants (often `compute.create`, `compute.modify`, "
+            "`compute.cancel`, `compute.read`), let the client have them, and set `SEPTUM_CLUSTER_SCOPE`."
+        ),
+        "E113": (
+            "Either the site does not map this identity, or the host's certificate is not signed by a CA that septum "
+            "knows: see `ca-file` and `ca-variable` in `septum cluster show NAME`."
+        ),
+        "E120": (
+            "Make a proxy with `voms-proxy-init`, encode the proxy, not the certificate, with `base64 -w0`, "
+            "and store it again in the variable that the message names."
+        ),
+        "E121": (
+            "Make a new proxy that lives longer than the run (`voms-proxy-init --valid 96:00`), "
+            "and store it in the variable that the message names."
+        ),
+        "E200": (
+            "`septum cluster check NAME` tries the same connection. Compare the address with the site's pages; "
+            "it can be set by `SEPTUM_CLUSTER_COLLECTOR` and `SEPTUM_CLUSTER_SCHEDD`. A runner outside the site "
+            "may be behind a firewall."
+        ),
+        "E201": "Choose another cluster; `septum cluster list` shows which ones this version can use, and why not.",
+        "E202": (
+            "The bindings exist for Linux. There, install septum again with pip; elsewhere use the cluster `local`, "
+            "or let the pipeline submit."
+        ),
+        "E210": (
+            "The schedd's reason stands under the message. For a limit, ask for less under `resources:` or make fewer "
+            "parts; for a requirement, set the attribute that the site wants by `SEPTUM_CLUSTER_ATTRIBUTES`."
+        ),
+        "E230": "Nothing has to be done. Start the CI job again to run the rest.",
+        "E300": "The message names the parts and their causes; each cause has its own entry here.",
+        "E301": (
+            "The end of the part's log stands under the message, the whole log is in the result folder. "
+            "`septum run` does the same work on the `local` cluster. If the failure is rare and outside the analysis, "
+            "set `retries:`."
+        ),
+        "E302": "Give the part more memory: `resources: memory:`, or `memory-retries:` for the few that need more.",
+        "E303": (
+            "If a person or a policy of the site removed the job, the reason under the message says so. If the lease "
+            "ended, nobody had spoken for the jobs for too long: retry collect, which runs what is missing."
+        ),
+        "E304": (
+            "The hold reason says what the site wants: more memory or disk under `resources:`, a file that could not "
+            "be transferred, an image that does not exist."
+        ),
+        "E305": (
+            "Compare the path under `outputs:` with what the command writes; it is relative to the part's working "
+            "folder. A command that fails should end with an exit code other than 0: check it for `|| true` and pipes."
+        ),
+        "E306": (
+            "Retry collect: the part is fetched or run again. If it comes back, the command still writes to the file "
+            "after it has ended, or the worker's disk was full."
+        ),
+        "E307": "Raise `resources: time:`, or make smaller parts.",
+        "E308": (
+            "Retry collect: a lost part is run again. If many are lost, ask the site whether the access point was "
+            "restarted or its queue emptied."
+        ),
+        "E309": (
+            "The cluster ignored the image. Compare `image-method` in `septum cluster show NAME` with the site's "
+            "pages, and check that the workers can read the image."
+        ),
+        "E310": (
+            "The result is usable as far as the tolerance says, and labelled partial everywhere. "
+            "Retry collect to complete it, or lower `tolerance:` so that this fails."
+        ),
+        "E400": (
+            "The engine's own words stand under the message. Most often the disk of the CI job is full, "
+            "or an output was written by a much newer ROOT."
+        ),
+        "E401": (
+            "The message names two parts and the first object that differs. All parts must book the same histograms "
+            "with the same axes, whatever they find in their events; results that should differ are merged "
+            "into files of their own with `merge:`."
+        ),
+        "E402": "Something else wrote into the state folder. Run the pipeline again from its first CI job.",
+        "E403": "Do not use the result. Keep the artifacts and report it: this is a defect of septum or of the engine.",
+        "E404": (
+            "Use an image that has ROOT, or let pip install a `hadd` beside septum: "
+            "`python3 -m pip install 'septum[root]'`."
+        ),
+        "E750": "Wait, and retry the CI job. GitLab does so by itself, twice.",
+        "E751": "Wait, and retry the CI job. If it lasts, look at the status page of the issuer.",
+        "E752": "Wait, and retry collect. It finds the running jobs by their tag and submits nothing twice.",
+    }
+)

@@ -1,0 +1,145 @@
+"""The seam between a run and the place where its jobs run: six verbs, frozen values. Imports no backend."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from septum.errors import UsageError
+from septum.plan import Part, Plan
+from septum.states import JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of one plan.
+
+    Attributes:
+        tag: Names the run in the queue: instance, project, pipeline, prefix and plan; see `run_tag`.
+        plan: The plan.
+        folder: The state folder, absolute.
+    """
+
+    tag: str
+    plan: Plan
+    folder: Path
+
+    @property
+    def sent(self) -> Path:
+        """The folder of all that goes to the workers."""
+        return self.folder / "send"
+
+    @property
+    def outputs(self) -> Path:
+        """The folder of the verified outputs; holds nothing else."""
+        return self.folder / "outputs"
+
+    @property
+    def incoming(self) -> Path:
+        """The folder that outputs are fetched into before anybody looked at them."""
+        return self.folder / "incoming"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReport:
+    """What a backend knows about the job of one part.
+
+    Attributes:
+        part: The part.
+        job: The backend's name of the job, such as `4711.3`.
+        state: The job's state.
+        attempts: How often it has been started.
+        exit_code: Of the job, if it ended by itself.
+        signal: The signal that killed it, if one did.
+        hold_code: HTCondor's code, if it is held.
+        released_times: How often it has been held before.
+        since_s: Seconds since it entered this state, on the backend's clock.
+        reason: Why it is held or removed, in the backend's words.
+        timed_out: Whether the backend stopped it because it ran longer than the plan allows.
+        host: The worker.
+    """
+
+    part: str
+    job: str
+    state: JobState
+    attempts: int = 0
+    exit_code: int | None = None
+    signal: int | None = None
+    hold_code: int | None = None
+    released_times: int = 0
+    since_s: int = 0
+    reason: str = ""
+    timed_out: bool = False
+    host: str = ""
+
+
+class Backend(Protocol):
+    """A place where jobs run.
+
+    Every method returns within its profile's deadline or raises a `SeptumError`; none of them prints.
+    """
+
+    def submit(self, parts: Sequence[Part], *, lease_until_s: float) -> Mapping[str, str]:
+        """Submit the jobs of parts that have none yet.
+
+        Args:
+            parts: In the order of the plan.
+            lease_until_s: Seconds since the epoch after which jobs that have not ended remove themselves.
+
+        Returns:
+            Part to job.
+
+        Raises:
+            SubmitRefusedError: Not all jobs were taken; those of this call have been removed again.
+        """
+
+    def poll(self, awaited: Collection[str], *, everything: bool) -> Mapping[str, JobReport] | None:
+        """Ask for the state of the jobs of this run, in one round trip.
+
+        Args:
+            awaited: The parts that a report is wanted for; a part without a job is reported as LOST.
+            everything: Report even when the numbers of jobs in each state are those of the last call.
+
+        Returns:
+            The reports, or None when nothing changed since the last call.
+        """
+
+    def fetch(self, parts: Sequence[str], into: Path) -> None:
+        """Bring the files of ended jobs, which stay as they are, into a folder."""
+
+    def extend(self, lease_until_s: float) -> None:
+        """Extend the lease of all jobs of this run that have not ended."""
+
+    def remove(self, parts: Sequence[str] | None) -> int:
+        """Remove the jobs of these parts, or all jobs of this run; returns how many went."""
+
+    def close(self) -> None:
+        """Give back what the backend holds; jobs go on where they can."""
+
+
+def run_tag(plan: Plan, environ: Mapping[str, str], *, prefix: str = "") -> str:
+    """Name a run: the same for a retried CI job, another for every pipeline, prefix and plan.
+
+    Args:
+        plan: The plan.
+        environ: GitLab's variables `CI_SERVER_HOST`, `CI_PROJECT_ID`, `CI_PIPELINE_ID`; `SEPTUM_RUN` replaces them
+            outside of GitLab.
+        prefix: The prefix of the CI jobs; keeps two analyses of one pipeline apart.
+
+    Raises:
+        UsageError: A piece holds a character that has no place in a tag.
+    """
+    if environ.get("CI_PIPELINE_ID"):
+        pieces = [environ.get(name, "-") for name in ("CI_SERVER_HOST", "CI_PROJECT_ID", "CI_PIPELINE_ID")]
+    else:
+        pieces = ["laptop", environ.get("SEPTUM_RUN") or "-", "-"]
+    tag = "/".join([*pieces, prefix.strip("-") or "-", plan.hash[:16]])
+    if not re.fullmatch(r"[A-Za-z0-9._/:-]{1,200}", tag):
+        raise UsageError(
+            f"run: {tag!r} cannot name a run",
+            fix="use letters, digits, '.', '_' and '-' in SEPTUM_RUN and in the prefix of the CI jobs",
+        )
+    return tag

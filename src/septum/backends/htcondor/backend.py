@@ -1,0 +1,277 @@
+"""The backend `htcondor`: one bulk submission, one summary query a poll, retrieval while other jobs run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from septum.backends.base import JobReport, Run
+from septum.backends.htcondor.bindings import Bindings, CallError, as_septum_error
+from septum.backends.htcondor.description import chunks, describe, items, lease_expression
+from septum.errors import NotAuthorizedError, SeptumError
+from septum.plan import Part
+from septum.states import JOB_STATUS, JobState, hold_of, HoldAction
+
+if TYPE_CHECKING:
+    from septum.clusters.profile import Profile
+    from septum.credentials import Credentials
+
+FETCH_BATCH = 50
+"""Jobs a call that retrieves outputs; a call that breaks loses the bookkeeping of its whole batch."""
+
+MAX_LISTED = 1000
+"""Parts that a constraint names one by one."""
+
+_ATTRIBUTES = [
+    "SeptumPart", "ClusterId", "ProcId", "JobStatus", "EnteredCurrentStatus", "ServerTime", "NumJobStarts", "NumHolds",
+    "HoldReason", "HoldReasonCode", "HoldReasonSubCode", "ExitCode", "ExitBySignal", "ExitSignal", "RemoveReason",
+    "RemoteHost", "LastRemoteHost", "StageInFinish",
+]  # fmt: skip
+_SPOOLING = 16
+
+
+def client_environment(profile: Profile, credentials: Credentials, folder: Path) -> dict[str, str]:
+    """The whole environment of the process with the bindings: HTCondor's configuration by variables, nothing else."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV") if name in os.environ}
+    settings = {
+        "CONDOR_CONFIG": "ONLY_ENV",
+        "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "SCITOKENS" if profile.authentication == "scitokens" else "FS",
+        "_CONDOR_SEC_KNOWN_HOSTS": str(folder / "known_hosts"),
+        # A factory of jobs cannot be spooled: its jobs would be held for ever.
+        "_CONDOR_SUBMIT_FACTORY_JOBS_BY_DEFAULT": "False",
+    }
+    if credentials.token_file is not None:
+        settings["_CONDOR_SCITOKENS_FILE"] = str(credentials.token_file)
+    if credentials.ca_file is not None:
+        settings["_CONDOR_AUTH_SSL_CLIENT_CAFILE"] = str(credentials.ca_file)
+    return {**kept, "HOME": str(folder), **settings}
+
+
+class HTCondorBackend:
+    """Speaks to one schedd about one run.
+
+    Args:
+        run: The run.
+        profile: The cluster.
+        credentials: Files that somebody else keeps fresh.
+    """
+
+    def __init__(self, run: Run, profile: Profile, credentials: Credentials) -> None:
+        self._run, self._profile, self._credentials = run, profile, credentials
+        self._mine = f'SeptumRun == "{run.tag}"'  # a tag has no character that needs quoting, see run_tag
+        self._counts: dict[str, int] = {}
+        self._jobs: dict[str, tuple[int, int]] = {}
+        self._bindings = _open(profile, credentials, run.sent)
+
+    def submit(self, parts: Sequence[Part], *, lease_until_s: float) -> Mapping[str, str]:
+        """Submit parts in bulk, their files with them."""
+        commands = describe(
+            self._run.plan,
+            self._profile,
+            tag=self._run.tag,
+            lease_until_s=lease_until_s,
+            proxy_file=self._credentials.proxy_file,
+        )
+        jobs: dict[str, str] = {}
+        try:
+            for chunk in chunks(parts, self._profile):
+                found = self._call("submit", "submitting", commands=commands, items=items(self._run.plan, chunk))
+                for number, part in enumerate(chunk):
+                    self._jobs[part.id] = (found["cluster"], found["first"] + number)
+                    jobs[part.id] = f"{found['cluster']}.{found['first'] + number}"
+        except SeptumError as error:
+            self._remove_after(error, jobs)
+            raise
+        return jobs
+
+    def _remove_after(self, error: SeptumError, jobs: Mapping[str, str]) -> None:
+        """Remove what a failed submission left behind, and say so in its error."""
+        try:
+            gone = self.remove(list(jobs)) if jobs else 0
+            note = f"{gone} jobs of this submission have been removed again" if gone else ""
+        except SeptumError as second:
+            note = f"{len(jobs)} jobs may be left in the queue: {second.what}; their lease will remove them"
+        error.evidence = "\n".join(line for line in (error.evidence, note) if line)
+
+    def poll(self, awaited: Collection[str], *, everything: bool) -> Mapping[str, JobReport] | None:
+        """One summary query; the jobs themselves only when a number changed."""
+        counts = self._call("summary", "looking at the queue", constraint=self._mine)
+        if counts == self._counts and not everything:
+            return None
+        found = self._call("query", "looking at the queue", constraint=self._mine, attributes=_ATTRIBUTES)
+        # Only now: a query that fails must not make the change of the numbers forgotten.
+        self._counts = counts
+        reports = {report.part: report for report in self._newest(found)}
+        missing = [part for part in awaited if part not in reports]
+        if missing:
+            gone = self._call(
+                "history",
+                "looking at the history",
+                constraint=self._mine + _restriction(missing),
+                attributes=_ATTRIBUTES,
+                match=4 * len(missing),
+            )
+            reports |= {report.part: report for report in self._newest(gone, gone=True)}
+        for part in missing:
+            reports.setdefault(part, JobReport(part=part, job="", state=JobState.LOST))
+        return {part: reports[part] for part in awaited}
+
+    def _newest(self, ads: Iterable[Mapping[str, Any]], *, gone: bool = False) -> list[JobReport]:
+        """One report a part: of its newest job, if a part has several."""
+        newest: dict[str, Mapping[str, Any]] = {}
+        for ad in ads:
+            part = str(ad.get("SeptumPart"))
+            before = newest.get(part)
+            if before is None or (ad["ClusterId"], ad["ProcId"]) > (before["ClusterId"], before["ProcId"]):
+                newest[part] = ad
+        for part, ad in newest.items():
+            self._jobs[part] = (int(ad["ClusterId"]), int(ad["ProcId"]))
+        return [_report(ad, gone=gone) for ad in newest.values()]
+
+    def fetch(self, parts: Sequence[str], into: Path) -> None:
+        """Retrieve the outputs of ended jobs, a batch at a time."""
+        into.mkdir(parents=True, exist_ok=True)
+        for start in range(0, len(parts), FETCH_BATCH):
+            constraint = f"{self._jobs_of(parts[start : start + FETCH_BATCH])} && JobStatus == 4"
+            self._call("retrieve", "fetching outputs", constraint=constraint, folder=str(into))
+
+    def extend(self, lease_until_s: float) -> None:
+        """Extend the lease with one edit, whatever the number of jobs."""
+        try:
+            self._call(
+                "edit",
+                "extending the lease",
+                constraint=f"{self._mine} && JobStatus != 4 && JobStatus != 3",
+                attribute="TimerRemove",
+                expression=lease_expression(lease_until_s),
+            )
+        except SeptumError as error:
+            if "no matching" not in error.evidence.lower() and "failed to match" not in error.evidence.lower():
+                raise
+
+    def remove(self, parts: Sequence[str] | None) -> int:
+        """Remove jobs of this run and of no other."""
+        if parts is None:
+            return self._remove(self._mine)
+        batches = [parts[start : start + MAX_LISTED] for start in range(0, len(parts), MAX_LISTED)]
+        return sum(self._remove(self._mine + _restriction(batch)) for batch in batches)
+
+    def _remove(self, constraint: str) -> int:
+        return int(self._call("remove", "removing jobs", constraint=constraint, reason="septum: removed by its run"))
+
+    def close(self) -> None:
+        """End the worker process; the jobs go on."""
+        self._bindings.close()
+
+    def _jobs_of(self, parts: Sequence[str]) -> str:
+        """A constraint on the jobs themselves: cheaper for the schedd than an attribute, and never another run's."""
+        by_cluster: dict[int, list[int]] = {}
+        for part in parts:
+            cluster, proc = self._jobs[part]
+            by_cluster.setdefault(cluster, []).append(proc)
+        clauses = [
+            f"(ClusterId == {cluster} && {_any_number('ProcId', procs)})" for cluster, procs in by_cluster.items()
+        ]
+        return f"{self._mine} && ({' || '.join(clauses)})"
+
+    def _call(self, name: str, doing: str, **arguments: Any) -> Any:
+        try:
+            return self._bindings.call(name, **arguments)
+        except CallError as error:
+            raise as_septum_error(
+                error, collector=self._profile.collector, schedd=self._profile.schedd, doing=doing
+            ) from error
+
+
+def check(profile: Profile, credentials: Credentials, folder: Path | None = None) -> list[tuple[str, str]]:
+    """Ask the schedd who it takes us for and whether it would take jobs.
+
+    Returns:
+        Labels and values to show.
+
+    Raises:
+        SeptumError: No answer, no authentication, or no permission to submit.
+    """
+    bindings = _open(profile, credentials, folder or Path.cwd())
+    try:
+        answer = bindings.call("ping", level="WRITE", deadline_s=min(60, profile.call_deadline))
+    except CallError as error:
+        raise as_septum_error(error, collector=profile.collector, schedd=profile.schedd, doing="submission") from error
+    finally:
+        bindings.close()
+    user = str(answer.get("MyRemoteUserName") or "")
+    if not user or user.startswith("unauthenticated") or answer.get("AuthorizationSucceeded") is False:
+        raise NotAuthorizedError(
+            f"cluster: schedd {profile.schedd!r} at {profile.collector} does not allow submission",
+            evidence=f"it takes us for {user or 'nobody'}; the token: {credentials.identity}",
+            fix="the token needs compute.create, compute.modify and compute.cancel together; ask for them in 'scope'",
+        )
+    return [
+        ("schedd", f"{profile.schedd} at {profile.collector}"),
+        ("version", str(answer.get("CondorVersion") or "unknown").strip("$ ")),
+        ("account", user),
+        ("may submit", "yes"),
+    ]
+
+
+def _open(profile: Profile, credentials: Credentials, folder: Path) -> Bindings:
+    return Bindings(
+        collector=profile.collector,
+        schedd=profile.schedd,
+        environ=client_environment(profile, credentials, folder),
+        folder=folder,
+        deadline_s=profile.call_deadline,
+    )
+
+
+def _restriction(parts: Sequence[str]) -> str:
+    """A further condition on some parts; none for so many that the condition would outweigh the answer."""
+    if len(parts) > MAX_LISTED:
+        return ""
+    return f' && stringListMember(SeptumPart, "{",".join(parts)}")'  # ids are digits and need no quoting
+
+
+def _any_number(attribute: str, numbers: Sequence[int]) -> str:
+    """A constraint that a number is one of some, written as ranges: short for jobs that end in order."""
+    ordered = sorted(numbers)
+    ranges: list[list[int]] = []
+    for number in ordered:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    clauses = [
+        f"{attribute} == {low}" if low == high else f"({attribute} >= {low} && {attribute} <= {high})"
+        for low, high in ranges
+    ]
+    return f"({' || '.join(clauses)})"
+
+
+def _report(ad: Mapping[str, Any], *, gone: bool) -> JobReport:
+    status = int(ad.get("JobStatus") or 0)
+    state = JOB_STATUS.get(status, JobState.LOST)
+    if gone and state is not JobState.ENDED:
+        state = JobState.REMOVED
+    elif gone:
+        # Completed and no longer in the queue: its outputs are gone, too.
+        state = JobState.LOST
+    code = int(ad["HoldReasonCode"]) if state is JobState.HELD and ad.get("HoldReasonCode") is not None else None
+    by_signal = ad.get("ExitBySignal") is True and state is JobState.ENDED
+    exit_code = ad.get("ExitCode")
+    entered, now = int(ad.get("EnteredCurrentStatus") or 0), int(ad.get("ServerTime") or 0)
+    return JobReport(
+        part=str(ad["SeptumPart"]),
+        job=f"{ad['ClusterId']}.{ad['ProcId']}",
+        state=state,
+        attempts=int(ad.get("NumJobStarts") or 0),
+        exit_code=int(exit_code) if exit_code is not None and not by_signal and state is JobState.ENDED else None,
+        signal=int(ad.get("ExitSignal") or 0) if by_signal else None,
+        hold_code=code,
+        released_times=int(ad.get("NumHolds") or 0),
+        since_s=max(0, now - entered) if now and entered else 0,
+        reason=str(ad.get("HoldReason" if state is JobState.HELD else "RemoveReason") or ""),
+        timed_out=code is not None and hold_of(code).action is HoldAction.TIMEOUT,
+        host=str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or "").rpartition("@")[2],
+    )

@@ -1,0 +1,128 @@
+"""From plan and profile to a submit description and its items: values only, no text is ever pasted. Pure.
+
+What a user wrote never stands here: parts are named by their id, and their values travel in files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from septum.plan import Part, Plan
+from septum.states import MAX_RELEASES, releasable_codes
+from septum.worker.sandbox import WRAPPER, log_names, returned_names, sent_names
+
+if TYPE_CHECKING:
+    from septum.clusters.profile import Profile
+
+NEVER_S = 2_000_000_000
+"""A time that no lease reaches (2033): what `TimerRemove` is for jobs that have ended."""
+RELEASE_AFTER_S = 60
+
+
+def worker_image(image: str | None, profile: Profile) -> str:
+    """The image as the worker names it: a path below the site's prefix, or as it stands if it is a path or a URL.
+
+    Returns:
+        The name, or an empty text when there is no image or the cluster starts none.
+    """
+    if not image or profile.image_method == "none":
+        return ""
+    if image.startswith("/") or "://" in image or image.endswith(".sif") or not profile.image_prefix:
+        return image
+    return profile.image_prefix.rstrip("/") + "/" + image
+
+
+def quote(text: str) -> str:
+    """A ClassAd string literal that the submit language takes literally.
+
+    Raises:
+        ValueError: The text holds a line break, which no literal can.
+    """
+    if "\n" in text or "\r" in text or "\0" in text:
+        raise ValueError(f"{text!r} cannot stand in a submit description")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$(DOLLAR)")
+    return f'"{escaped}"'
+
+
+def lease_expression(lease_until_s: float) -> str:
+    """The value of `TimerRemove`: removes jobs after the lease, and never one that has ended and keeps its outputs."""
+    return f"ifThenElse(JobStatus == 4, {NEVER_S}, {math.ceil(lease_until_s)})"
+
+
+def describe(
+    plan: Plan, profile: Profile, *, tag: str, lease_until_s: float, proxy_file: Path | None
+) -> dict[str, str]:
+    """The submit description that all parts of a plan share.
+
+    Args:
+        plan: The plan.
+        profile: The cluster.
+        tag: The tag of the run.
+        lease_until_s: Seconds since the epoch.
+        proxy_file: The X.509 proxy to delegate to the jobs, if any.
+
+    Returns:
+        Submit commands and their values; `$(part)` and `$(sent)` come from the items.
+    """
+    request = plan.request
+    memory_b = request.memory_b or profile.default_memory
+    out, err = log_names("$(part)")
+    releasable = " || ".join(f"HoldReasonCode == {code}" for code in releasable_codes())
+    commands = {
+        "universe": "vanilla",
+        "batch_name": plan.name,
+        "executable": WRAPPER,
+        "arguments": "$(part)",
+        "should_transfer_files": "YES",
+        "when_to_transfer_output": "ON_EXIT",
+        "transfer_input_files": "$(sent)",
+        "transfer_output_files": ",".join(returned_names(plan, "$(part)")),
+        "output": out,
+        "error": err,
+        "getenv": "False",
+        "notification": "never",
+        "request_cpus": str(request.cpus or profile.default_cpus),
+        "request_memory": f"{_mib(memory_b)}",
+        "request_disk": f"{math.ceil((request.disk_b or profile.default_disk) / 1024)}",
+        "max_retries": str(plan.retries),
+        "allowed_execute_duration": str(request.time_s or profile.default_time),
+        "periodic_release": (
+            f"({releasable}) && NumHolds <= {MAX_RELEASES} && (time() - EnteredCurrentStatus) > {RELEASE_AFTER_S}"
+        ),
+        # Outputs stay until septum has them safely, and not for ever.
+        "leave_in_queue": f"JobStatus == 4 && (time() - (CompletionDate ?: time())) < {profile.keep_outputs}",
+        "MY.SeptumRun": quote(tag),
+        "MY.SeptumPart": quote("$(part)").replace("$(DOLLAR)", "$"),
+        "MY.TimerRemove": lease_expression(lease_until_s),
+        **{f"MY.{name}": literal for name, literal in sorted(profile.attributes.items())},
+    }
+    if request.memory_retries_b:
+        commands["retry_request_memory"] = ", ".join(str(_mib(size_b)) for size_b in request.memory_retries_b)
+    if profile.requirements:
+        commands["requirements"] = f"({profile.requirements})"
+    image = worker_image(plan.image, profile)
+    if image and profile.image_method == "singularity-image":
+        commands["MY.SingularityImage"] = quote(image)
+    elif image:
+        commands |= {"container_image": image.replace("$", "$(DOLLAR)"), "transfer_container": "false"}
+    if proxy_file is not None:
+        commands["x509userproxy"] = str(proxy_file)
+    return commands
+
+
+def _mib(size_b: int) -> int:
+    return math.ceil(size_b / 1024**2)
+
+
+def items(plan: Plan, parts: Sequence[Part]) -> list[dict[str, str]]:
+    """The items of the queue statement: a part's id and the files that travel to it."""
+    return [{"part": part.id, "sent": ",".join(sent_names(plan, part))} for part in parts]
+
+
+def chunks(parts: Sequence[Part], profile: Profile) -> list[Sequence[Part]]:
+    """Divide parts into submissions that the site takes and whose files travel in one call."""
+    size = min(profile.max_jobs_per_submission, profile.spool_batch)
+    return [parts[start : start + size] for start in range(0, len(parts), size)]

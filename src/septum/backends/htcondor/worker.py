@@ -1,0 +1,160 @@
+"""The process that holds HTCondor's bindings. Reads one JSON line a call from standard input, answers with one.
+
+Every call of the bindings keeps Python's global lock and some can block for ever, so they live here, where they can be
+killed. One process speaks to one schedd with one credential: the bindings' configuration is global to a process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import classad2
+import htcondor2
+
+_PING_ATTRIBUTES = ("MyRemoteUserName", "AuthMethods", "Authentication", "AuthorizationSucceeded")
+
+
+class _Refused(Exception):
+    """A call that was understood and cannot succeed; the text is for people."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+class _Schedd:
+    """One schedd, located anew when its address may have changed."""
+
+    def __init__(self, collector: str, name: str) -> None:
+        self._collector, self._name = collector, name
+        self._ad: classad2.ClassAd | None = None
+
+    @property
+    def ad(self) -> classad2.ClassAd:
+        if self._ad is None:
+            collector = htcondor2.Collector(self._collector)
+            found = collector.locate(htcondor2.DaemonType.Schedd, self._name)
+            if found is None:
+                # Schedd(None) would silently be the local schedd, so it must never come that far.
+                others = [str(ad.get("Name")) for ad in collector.locateAll(htcondor2.DaemonType.Schedd)]
+                raise _Refused("no-schedd", f"the collector knows these schedds: {', '.join(others) or 'none'}")
+            self._ad = found
+        return self._ad
+
+    @property
+    def schedd(self) -> htcondor2.Schedd:
+        return htcondor2.Schedd(self.ad)
+
+    def forget(self) -> None:
+        self._ad = None
+
+
+def _plain(value: Any) -> Any:
+    """A ClassAd value as JSON has it; what cannot be evaluated is None."""
+    if isinstance(value, classad2.ExprTree):
+        value = value.eval()
+    return value if isinstance(value, (str, int, float, bool)) else None
+
+
+def _ads(found: Any, attributes: list[str]) -> list[dict[str, Any]]:
+    return [{name: _plain(ad.get(name)) for name in attributes if name in ad} for ad in found]
+
+
+def ping(schedd: _Schedd, *, level: str) -> dict[str, Any]:
+    answer = htcondor2.ping(schedd.ad, level)
+    found = {name: _plain(answer.get(name)) for name in _PING_ATTRIBUTES}
+    return {**found, "CondorVersion": _plain(schedd.ad.get("CondorVersion"))}
+
+
+def summary(schedd: _Schedd, *, constraint: str) -> dict[str, int]:
+    (ad,) = schedd.schedd.query(constraint, opts=htcondor2.QueryOpt.SummaryOnly)
+    return {name: int(ad.get(name, 0)) for name in ("Idle", "Running", "Held", "Completed", "Removed", "Suspended")}
+
+
+def query(schedd: _Schedd, *, constraint: str, attributes: list[str]) -> list[dict[str, Any]]:
+    return _ads(schedd.schedd.query(constraint, projection=attributes), attributes)
+
+
+def history(schedd: _Schedd, *, constraint: str, attributes: list[str], match: int) -> list[dict[str, Any]]:
+    return _ads(schedd.schedd.history(constraint, projection=attributes, match=match), attributes)
+
+
+def submit(schedd: _Schedd, *, commands: Mapping[str, str], items: list[dict[str, str]]) -> dict[str, int]:
+    description = htcondor2.Submit(dict(commands))
+    result = schedd.schedd.submit(description, spool=True, itemdata=iter(items))
+    cluster = int(result.cluster())
+    if int(result.num_procs()) != len(items):
+        schedd.schedd.act(htcondor2.JobAction.Remove, f"ClusterId == {cluster}", reason=("septum: incomplete", 1))
+        raise _Refused("refused", f"the schedd took {result.num_procs()} of {len(items)} jobs")
+    try:
+        schedd.schedd.spool(result)
+    except Exception as error:
+        # Jobs whose files did not arrive would be held for ever.
+        with contextlib.suppress(Exception):
+            schedd.schedd.act(htcondor2.JobAction.Remove, f"ClusterId == {cluster}", reason=("septum: no files", 1))
+        raise _Refused("refused", f"sending the files of cluster {cluster} broke: {error}") from error
+    return {"cluster": cluster, "first": int(result.first_proc())}
+
+
+def retrieve(schedd: _Schedd, *, constraint: str, folder: str) -> None:
+    # Outputs go to the folder that the job's ad names, which may be one of another machine.
+    schedd.schedd.edit(constraint, "SUBMIT_Iwd", classad2.quote(folder))
+    schedd.schedd.retrieve(classad2.ExprTree(constraint))
+
+
+def edit(schedd: _Schedd, *, constraint: str, attribute: str, expression: str) -> int:
+    return int(schedd.schedd.edit(constraint, attribute, expression))
+
+
+def remove(schedd: _Schedd, *, constraint: str, reason: str) -> int:
+    answer = schedd.schedd.act(htcondor2.JobAction.Remove, constraint, reason=(reason, 1))
+    denied = int(answer.get("TotalPermissionDenied", 0))
+    if denied:
+        raise _Refused("denied", f"no permission to remove {denied} jobs")
+    return int(answer.get("TotalSuccess", 0))
+
+
+_CALLS: dict[str, Callable[..., Any]] = {
+    call.__name__: call for call in (ping, summary, query, history, submit, retrieve, edit, remove)
+}
+
+
+def _answer(schedd: _Schedd, line: str) -> dict[str, Any]:
+    request = json.loads(line)
+    call = _CALLS[request.pop("call")]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            result = call(schedd, **request)
+        except _Refused as error:
+            return {"error": error.kind, "text": str(error)}
+        except Exception as error:  # noqa: BLE001 - the bindings raise plain exceptions; the caller sorts them by text
+            schedd.forget()
+            return {"error": "bindings", "text": f"{type(error).__name__}: {error}"}
+        return {"result": result, "warnings": [str(item.message) for item in caught]}
+
+
+def _lines() -> Iterator[str]:
+    while line := sys.stdin.readline():
+        yield line
+
+
+def main() -> None:
+    """Serve calls until standard input ends."""
+    # Whatever the library prints must not mix with the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    schedd = _Schedd(sys.argv[1], sys.argv[2])
+    for line in _lines():
+        answers.write(json.dumps(_answer(schedd, line)) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

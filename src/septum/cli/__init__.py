@@ -1,0 +1,75 @@
+"""The command line: reads arguments, calls one function, prints, and is the only place that ends the process.
+
+Every verb is a module with `register(subparsers)`; what a verb needs is imported when it runs, not before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import septum
+from septum.cli import analysis, cluster, component
+from septum.errors import SeptumError, every_error
+
+_VERBS = (analysis, cluster, component)
+
+
+def _exit_codes() -> str:
+    """The table of exit codes, from the errors themselves."""
+    by_code: dict[int, list[str]] = {}
+    for error in every_error():
+        by_code.setdefault(error.exit_code, []).append(error.code)
+    lines = [f"  {code:>3}  {', '.join(names)}" for code, names in sorted(by_code.items())]
+    return "\n".join(
+        ["exit codes:", "    0  done, and whole", *lines, "       docs/reference/errors.md says what each means"]
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="septum",
+        description="Run an analysis as jobs on a batch cluster, and bring back one verified ROOT file.",
+        epilog="examples:\n"
+        "  septum run                        all parts on this machine, to the merged result\n"
+        "  septum run --cluster infn-af      the same on a cluster\n"
+        "  septum plan                       what would run\n"
+        "  septum cluster list               where it can run\n\n" + _exit_codes(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"septum {septum.__version__}")
+    top.add_argument("--traceback", action="store_true", help="show where in septum an error arose")
+    subparsers = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in _VERBS:
+        verb.register(subparsers)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: Those of the process without its name by default.
+
+    Returns:
+        The exit code.
+    """
+    args = parser().parse_args(arguments)
+    try:
+        return int(args.handler(args))
+    except SeptumError as error:
+        if args.traceback:
+            raise
+        sys.stdout.flush()
+        print(f"septum: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("septum: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone; nothing to say to nobody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141

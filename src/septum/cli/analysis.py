@@ -1,0 +1,234 @@
+"""`septum run | prepare | plan | submit | collect | cancel`: the way of an analysis, at once or stage by stage."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from septum.cli.console import say, section, table
+from septum.errors import UsageError
+
+if TYPE_CHECKING:
+    from septum.collect import Outcome
+    from septum.plan import Plan
+    from septum.stages import Options, Submitted
+
+_VERBS: Sequence[tuple[str, str]] = (
+    ("run", "everything at once: plan, submit, collect, merge"),
+    ("plan", "show what would run, and write nothing"),
+    ("prepare", "run the user's preparation, and write the plan into the state folder"),
+    ("submit", "submit the plan's parts that have no job yet"),
+    ("collect", "watch the jobs, fetch and verify their outputs, merge"),
+    ("cancel", "remove the jobs of this run from the queue"),
+)
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs to the command line."""
+    handlers: Mapping[str, Callable[[argparse.Namespace], int]] = {
+        "run": _run,
+        "plan": _plan,
+        "prepare": _prepare,
+        "submit": _submit,
+        "collect": _collect,
+        "cancel": _cancel,
+    }
+    for name, help_text in _VERBS:
+        verb = subparsers.add_parser(
+            name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".", epilog=_EPILOG
+        )
+        verb.set_defaults(handler=handlers[name])
+        _add_options(verb)
+        if name in {"run", "plan"}:
+            verb.add_argument(
+                "--parts", metavar="IDS", help="only these parts: a number of them (3), or ids (0007,0011)"
+            )
+        if name == "plan":
+            verb.add_argument("--json", action="store_true", help="write the whole plan as JSON")
+
+
+_EPILOG = "Options not given are read from the variables in brackets."
+
+
+def _add_options(verb: argparse.ArgumentParser) -> None:
+    env = os.environ.get
+    add = verb.add_argument
+    add("--config", metavar="FILE", default=env("SEPTUM_CONFIG") or "septum.yaml", help="septum.yaml [SEPTUM_CONFIG]")
+    add(
+        "--cluster",
+        metavar="NAME",
+        default=env("SEPTUM_CLUSTER") or "local",
+        help="where the jobs run [SEPTUM_CLUSTER]",
+    )
+    add("--set", metavar="KEY=VALUE", action="append", default=[], help="override a key of the cluster's profile")
+    add("--image", metavar="IMAGE", default=env("SEPTUM_IMAGE") or None, help="image of the parts [SEPTUM_IMAGE]")
+    add("--prefix", metavar="TEXT", default=env("SEPTUM_PREFIX") or "", help="prefix of the CI jobs [SEPTUM_PREFIX]")
+    add("--state", metavar="DIR", default=env("SEPTUM_STATE") or ".septum", help="state folder [SEPTUM_STATE]")
+    add("--result", metavar="DIR", default=env("SEPTUM_RESULT") or "result", help="result folder [SEPTUM_RESULT]")
+
+
+def _options(args: argparse.Namespace) -> Options:
+    from septum.stages import Options
+
+    overrides = {}
+    for text in args.set:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--set {text!r} is no KEY=VALUE", fix="write --set poll-floor=30s")
+        overrides[key] = value
+    return Options(
+        config=Path(args.config),
+        cluster=args.cluster,
+        overrides=overrides,
+        image=args.image,
+        prefix=args.prefix,
+        state=Path(args.state),
+        result=Path(args.result),
+        environ=dict(os.environ),
+    )
+
+
+def _chosen(args: argparse.Namespace, plan_ids: Sequence[str]) -> list[str]:
+    """The ids that `--parts` names; a number below the length of an id is a count."""
+    text = args.parts
+    if text is None:
+        return []
+    if re.fullmatch(r"\d{1,3}", text):
+        return list(plan_ids[: int(text)])
+    return [piece.strip() for piece in text.split(",") if piece.strip()]
+
+
+# ── verbs ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from septum.plan import to_json
+    from septum.stages import make_plan
+
+    options = _options(args)
+    plan = make_plan(options)
+    if args.parts is not None:
+        plan = make_plan(options, only=_chosen(args, [part.id for part in plan.parts]))
+    if args.json:
+        say(to_json(plan).rstrip())
+        return 0
+    _show_plan(plan)
+    for part in plan.parts[:20]:
+        say(f"  {part.describe()}")
+    if len(plan.parts) > 20:  # noqa: PLR2004 - a screen
+        say(f"  … and {len(plan.parts) - 20} more")
+    return 0
+
+
+def _show_plan(plan: Plan) -> None:
+    from septum.planning import total_size
+    from septum.units import show_size
+
+    shared, own = total_size(plan.inputs), sum(total_size(part.inputs) for part in plan.parts)
+    say(f"{plan.name}: {len(plan.parts)} parts, plan {plan.hash[:16]}")
+    say(
+        f"inputs: {len(plan.inputs)} files for every part ({show_size(shared)} each, "
+        f"{show_size(shared * len(plan.parts) + own)} in all)"
+    )
+    for merge in plan.merges[:20]:
+        say(f"result: {merge.result} from {plan.outputs[merge.output].path} of {len(merge.parts)} parts")
+    if len(plan.merges) > 20:  # noqa: PLR2004 - a screen
+        say(f"… and {len(plan.merges) - 20} more results")
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    from septum.stages import prepare
+
+    with section("prepare", "prepare"):
+        _show_plan(prepare(_options(args), say))
+    return 0
+
+
+def _submit(args: argparse.Namespace) -> int:
+    from septum.collect import SystemClock
+    from septum.stages import submit
+
+    options = _options(args)
+    with section("submit", f"submit to {options.cluster}"):
+        _show_submitted(submit(options, say, SystemClock()))
+    return 0
+
+
+def _show_submitted(done: Submitted) -> None:
+    attached = f", {done.attached} were there already" if done.attached else ""
+    say(f"{done.new} jobs submitted{attached}; run {done.receipt.tag}")
+
+
+def _collect(args: argparse.Namespace) -> int:
+    from septum.collect import SystemClock
+    from septum.stages import collect
+
+    options = _options(args)
+    with section("collect", f"collect from {options.cluster}"):
+        plan, outcome, published = collect(options, say, SystemClock())
+    return _show_outcome(plan, outcome, published, options)
+
+
+def _run(args: argparse.Namespace) -> int:
+    import secrets
+
+    from septum.backends.base import run_tag
+    from septum.collect import SystemClock
+    from septum.stages import collect, make_plan, prepare, submit
+
+    options = _options(args)
+    only = _chosen(args, [part.id for part in make_plan(options).parts]) if args.parts is not None else []
+    clock = SystemClock()
+    with section("prepare", "prepare"):
+        plan = prepare(options, say, only=only)
+        _show_plan(plan)
+    # Two people's laptops may run the same plan as the same account: their runs are not the same run.
+    own_run = {"SEPTUM_RUN": os.environ.get("SEPTUM_RUN") or secrets.token_hex(8)}
+    tag = run_tag(plan, {**os.environ, **own_run}, prefix=options.prefix)
+    with section("submit", f"submit to {options.cluster}"):
+        _show_submitted(submit(options, say, clock, tag=tag))
+    with section("collect", f"collect from {options.cluster}"):
+        plan, outcome, published = collect(options, say, clock)
+    return _show_outcome(plan, outcome, published, options)
+
+
+def _show_outcome(plan: Plan, outcome: Outcome, published: Mapping[str, Path], options: Options) -> int:
+    from septum.publish import objects_table
+    from septum.units import show_size
+
+    missing = len(outcome.failed)
+    say("")
+    say(f"{plan.name}: {len(plan.parts) - missing} of {len(plan.parts)} parts are in")
+    if outcome.results:
+        table(
+            [
+                (str(published[result.name]), show_size(result.size_b), f"sha256 {result.sha256[:16]}…")
+                for result in outcome.results
+            ]
+        )
+        for line in objects_table(outcome.results):
+            say(f"    {line}")
+    if missing:
+        say("missing parts by cause: " + _causes(outcome))
+    say(f"the whole story: {options.result / 'summary.md'}")
+    if outcome.error is not None:
+        raise outcome.error
+    return 0
+
+
+def _causes(outcome: Outcome) -> str:
+    counted = Counter(row.cause or "" for row in outcome.failed)
+    return ", ".join(f"{number} × {cause}" for cause, number in counted.most_common())
+
+
+def _cancel(args: argparse.Namespace) -> int:
+    from septum.stages import cancel
+
+    removed = cancel(_options(args), say)
+    say(f"{removed} jobs removed")
+    return 0

@@ -1,0 +1,65 @@
+"""`septum component render` and `septum reference`: write what is generated, or say what has drifted.
+
+For people who work on the library itself; both need a checkout of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs to the command line."""
+    verb = subparsers.add_parser("component", help="for authors of the library: render the components")
+    actions = verb.add_subparsers(dest="action", metavar="ACTION", required=True)
+    render = actions.add_parser("render", help="render components/ to templates/, and the tables of the READMEs")
+    render.set_defaults(handler=render_components)
+
+    reference = subparsers.add_parser("reference", help="for authors of the library: write docs/reference/")
+    reference.set_defaults(handler=write_reference)
+
+    for parser in (render, reference):
+        parser.add_argument("--check", action="store_true", help="write nothing; exit code 2 if a file has drifted")
+        parser.add_argument("--root", type=Path, default=Path(), help="a folder in the checkout (default: this one)")
+
+
+def render_components(args: argparse.Namespace) -> int:
+    """Write or check the rendered components."""
+    from septum.components.render import library_root, render_all
+
+    root = library_root(args.root.resolve())
+    return _write_or_check(render_all(root), root, check=args.check, command="septum component render")
+
+
+def write_reference(args: argparse.Namespace) -> int:
+    """Write or check the reference pages."""
+    from septum.components.render import library_root
+    from septum.reference import pages
+
+    root = library_root(args.root.resolve())
+    return _write_or_check(pages(root), root, check=args.check, command="septum reference")
+
+
+def _write_or_check(files: Mapping[Path, str], root: Path, *, check: bool, command: str) -> int:
+    from septum.components.render import drift
+    from septum.errors import StateError
+
+    changed = drift(files, root)
+    if check and changed:
+        raise StateError(
+            f"{len(changed)} generated files differ from their sources",
+            evidence="\n".join(path.as_posix() for path in changed),
+            fix=f"{command}, and commit the result",
+        )
+    for path in changed:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(files[path].encode("utf-8"))
+        sys.stdout.write(f"wrote {path.as_posix()}\n")
+    sys.stdout.write(f"{len(files)} generated files are up to date\n")
+    return 0

@@ -1,0 +1,262 @@
+"""The values of a cluster profile. Declares every key once: the JSON schema and the reference page come from here.
+
+It reads no file: `septum.clusters.catalog` finds a profile, and knows where each value comes from.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from septum.units import parse_duration, parse_size
+from septum.validation import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_LITERAL = re.compile(rf"{_STRING}|[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|true|false|undefined", re.IGNORECASE)
+_RESERVED = {"timerremove", "leavejobinqueue", "requirements", "cmd", "arguments", "args", "environment", "env", "iwd"}
+
+
+def _line(text: str) -> str:
+    # All texts of a profile can end in a submit description or in HTCondor's configuration, where a new line is a
+    # new command.
+    if not text.isprintable():
+        raise ValueError("must be one line without control characters")
+    return text
+
+
+def _form(pattern: str, example: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text and not re.fullmatch(pattern, text):
+            raise ValueError(f"expected {example}, got {text!r}")
+        return text
+
+    return check
+
+
+def _no_dollar(text: str) -> str:
+    if "$" in text:
+        raise ValueError("must not hold '$', which HTCondor's submit language would expand")
+    return text
+
+
+def _expression(text: str) -> str:
+    """Refuse what could end the parentheses that septum puts around it."""
+    bare = re.sub(_STRING, "", _no_dollar(text))
+    depth = 0
+    for character in bare:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if depth < 0:
+            break
+    if depth or '"' in bare or "//" in bare or "/*" in bare:
+        raise ValueError("must be one complete ClassAd expression: closed quotes and parentheses, no comment")
+    return text
+
+
+def _attributes(values: dict[str, str]) -> dict[str, str]:
+    for name, literal in values.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ValueError(f"{name!r} is not the name of an attribute; write it without '+' or 'MY.'")
+        if name.lower() in _RESERVED or name.lower().startswith("septum"):
+            raise ValueError(f"the attribute {name!r} is set by septum itself")
+        if not _LITERAL.fullmatch(_no_dollar(literal)):
+            raise ValueError(f'{name}: expected a number, true, false or a text in "…", got {literal!r}')
+    return values
+
+
+def _seconds(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _bytes(value: object) -> object:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+Line = Annotated[str, AfterValidator(_line)]
+Duration = Annotated[int, BeforeValidator(_seconds, json_schema_input_type=str)]
+"""Seconds; written as `30 s`, `15 min`."""
+Size = Annotated[int, BeforeValidator(_bytes, json_schema_input_type=str)]
+"""Bytes; written as `2 GB`."""
+Variable = Annotated[Line, AfterValidator(_form(r"[A-Za-z_][A-Za-z0-9_]*", "the name of a variable"))]
+Url = Annotated[
+    Line, AfterValidator(_form(r"https://[A-Za-z0-9.-]+(?::\d+)?(?:/[^\s?#]*)?", "a URL that begins with https://"))
+]
+
+
+class Profile(Model):
+    """One cluster: where jobs run, how septum gets in, and what the site asks of a job."""
+
+    name: Annotated[
+        Line, AfterValidator(_form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits, '.', '_' or '-'"))
+    ] = Field(min_length=1, description="The profile's name; by default the file's.")
+    title: Line = Field("", description="The site in a few words.")
+    method: Literal["htcondor", "local"] = Field(
+        description="`htcondor` submits to a schedd; `local` runs the parts as processes of this machine."
+    )
+    usable: bool = Field(default=True, description="Whether this version of septum can use the cluster.")
+    unusable_because: Line = Field("", description="Why not, if it cannot.")
+    verified: Annotated[
+        Line, AfterValidator(_form(r"never|\d{4}-\d{2}-\d{2}", "a date such as 2026-11-22 or never"))
+    ] = Field("never", description="The day it was last verified against the real site, or `never`.")
+
+    collector: Annotated[
+        Line, AfterValidator(_form(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):\d{1,5}(?:\?sock=[\w-]+)?", "host:port"))
+    ] = Field("", description="`host:port` of the collector.")
+    schedd: Annotated[Line, AfterValidator(_form(r"[A-Za-z0-9._@-]+", "a name such as schedd.example.org"))] = Field(
+        "", description="The schedd's name as the collector lists it. Always named: septum never takes just any schedd."
+    )
+    authentication: Literal["scitokens", "kerberos", "none"] = Field(
+        "none", description="How HTCondor knows who submits. This version supports `scitokens`."
+    )
+    ca_file: Line = Field(
+        "", description="Path of the CA certificates that the site's hosts are checked with, beside the system's."
+    )
+    ca_variable: Variable = Field(
+        "", description="Name of a CI variable, of type file or with the PEM text, that holds the same."
+    )
+
+    credentials: Literal["iam-client", "none"] = Field(
+        "none", description="Where the token comes from: `iam-client` asks an IAM with a client's id and secret."
+    )
+    issuer: Url = Field("", description="The token issuer, exactly as in its tokens: a slash at the end counts.")
+    audience: Annotated[Line, AfterValidator(_form(r"\S+", "one audience without spaces"))] = Field(
+        "", description="Whom the token is for. Always asked for: without, an issuer makes a token for every service."
+    )
+    scope: list[Annotated[Line, AfterValidator(_form(r"\S+", "one scope without spaces"))]] = Field(
+        default_factory=list, description="What the token shall allow. Always asked for: without, it allows everything."
+    )
+    client_id_variable: Variable = Field("IAM_CLIENT_ID", description="Name of the CI variable with the client's id.")
+    client_secret_variable: Variable = Field(
+        "IAM_CLIENT_SECRET", description="Name of the CI variable with the client's secret."
+    )
+    proxy: Literal["no", "optional", "required"] = Field(
+        "no", description="Whether jobs get an X.509 proxy: never, if the variable is set, or always."
+    )
+    proxy_variable: Variable = Field(
+        "X509_PROXY", description="Name of the CI variable with the proxy: base64, PEM, or of type file."
+    )
+
+    image_method: Literal["none", "singularity-image", "container-image"] = Field(
+        "none", description="How a job asks for its image: the attribute `SingularityImage`, or `container_image`."
+    )
+    image_prefix: Line = Field(
+        "", description="Put before an image that is neither an absolute path, nor a `.sif` file, nor a URL."
+    )
+    attributes: Annotated[dict[Line, Line], AfterValidator(_attributes)] = Field(
+        default_factory=dict,
+        description="Job attributes that the site wants: a name without `+`, and a ClassAd literal (a text in quotes).",
+    )
+    requirements: Annotated[Line, AfterValidator(_expression)] = Field(
+        "", description="A ClassAd expression that a slot must fulfil."
+    )
+
+    max_jobs_per_submission: int = Field(20_000, ge=1, description="Most jobs in one submission (one ClusterId).")
+    max_jobs_per_owner: int = Field(100_000, ge=1, description="Most jobs of one owner in the queue.")
+    spool_batch: int = Field(
+        50, ge=1, description="Jobs whose files are sent in one call; if it breaks, the schedd drops those jobs."
+    )
+    poll_floor: Duration = Field(15, description="Shortest time between two looks at the queue.")
+    poll_ceiling: Duration = Field(120, description="Longest time between two looks at the queue.")
+    refresh: Duration = Field(300, description="Time after which every job is read again, even if no count changed.")
+    lease: Duration = Field(
+        7200, description="Time after which jobs remove themselves when septum no longer speaks for them."
+    )
+    keep_outputs: Duration = Field(259_200, description="How long the schedd keeps the outputs of a finished job.")
+    update_interval: Duration = Field(
+        900, description="The site's SHADOW_QUEUE_UPDATE_INTERVAL: how late a running job sees a new lease."
+    )
+    call_deadline: Duration = Field(300, description="How long one call to the schedd may take.")
+    hold_patience: Duration = Field(1800, description="How long a held job that may be released is waited for.")
+    slots: int = Field(0, ge=0, description="`local` only: parts that run at the same time; 0 is one per core.")
+    default_memory: Size = Field(2 * 1024**3, description="Memory of a job that names none.")
+    default_disk: Size = Field(2 * 1024**3, description="Disk of a job that names none.")
+    default_time: Duration = Field(10_800, description="Run time of a job that names none.")
+    default_cpus: int = Field(1, ge=1, description="Cores of a job that names none.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Profile:
+        if self.poll_floor > self.poll_ceiling:
+            raise ValueError("'poll-floor' is longer than 'poll-ceiling'")
+        if self.method == "htcondor" and self.lease < 2 * self.update_interval:
+            raise ValueError("'lease' must be at least twice 'update-interval', or running jobs remove themselves")
+        if not self.usable and not self.unusable_because:
+            raise ValueError("'unusable-because' must say why, since 'usable' is false")
+        return self
+
+
+DURATIONS = frozenset(
+    {"poll_floor", "poll_ceiling", "refresh", "lease", "keep_outputs", "update_interval", "call_deadline"}
+    | {"hold_patience", "default_time"}
+)
+"""Names of the fields that are seconds."""
+
+SIZES = frozenset({"default_memory", "default_disk"})
+"""Names of the fields that are bytes."""
+
+IDENTITY = frozenset({"name", "title", "usable", "unusable-because", "verified"})
+"""Keys that say what a profile is; a variable or `--set` cannot change them."""
+
+VARIABLE_PREFIX = "SEPTUM_CLUSTER_"
+
+
+def variable_of(key: str) -> str:
+    """The variable that overrides a key: `poll-floor` is `SEPTUM_CLUSTER_POLL_FLOOR`."""
+    return VARIABLE_PREFIX + key.upper().replace("-", "_")
+
+
+def keys() -> dict[str, str]:
+    """All keys of a profile.
+
+    Returns:
+        The kebab-case key and the Python name, in the order of the model.
+    """
+    return {field.alias or name: name for name, field in Profile.model_fields.items()}
+
+
+def missing_keys(profile: Profile) -> list[str]:
+    """The keys without which the cluster cannot be used, and that are empty.
+
+    Returns:
+        Kebab-case keys in the order of the model.
+    """
+    needed = set()
+    if profile.method == "htcondor":
+        needed |= {"collector", "schedd"}
+    if profile.credentials == "iam-client":
+        needed |= {"issuer", "audience", "scope", "client-id-variable", "client-secret-variable"}
+    if profile.proxy != "no":
+        needed |= {"proxy-variable"}
+    return [key for key, name in keys().items() if key in needed and not getattr(profile, name)]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value comes from.
+
+    Args:
+        kind: `default`, `shipped`, `file`, `variable` or `set`.
+        detail: For people: the file and its line, the source and its date, or the variable.
+    """
+
+    kind: Literal["default", "shipped", "file", "variable", "set"]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedProfile:
+    """A profile, and the origin of each of its values.
+
+    Args:
+        profile: The values.
+        origins: Kebab-case key to origin, for every key.
+        missing: Keys that the cluster needs and that nobody has given.
+    """
+
+    profile: Profile
+    origins: Mapping[str, Origin]
+    missing: tuple[str, ...] = ()

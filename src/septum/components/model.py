@@ -1,0 +1,194 @@
+"""What each component is: inputs, CI jobs, variables. The headers, tables and environment names come from here.
+
+Pure values; `septum.components.render` turns them into text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import septum
+
+OWN_IMAGE = f"gitlab-registry.cern.ch/cms-analysis/general/septum:{septum.__version__}"
+"""Where a release puts septum's own image. An instance that mirrors septum names its copy by input."""
+
+STATE = ".septum"
+"""The folder that carries plan, receipt and ledger from one CI job to the next."""
+
+LOCAL = "local"
+"""The cluster that is the CI job itself."""
+
+InputType = Literal["string", "number", "boolean", "array"]
+Default = str | int | bool | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One input of a component.
+
+    Attributes:
+        name: As the user writes it, kebab-case.
+        description: One or two sentences for the catalog, plain text.
+        type: GitLab's type of the value.
+        default: None makes the input mandatory.
+        regex: RE2, without look-around; GitLab refuses a value that does not match. Strings only.
+        options: The only allowed values.
+        variable: The environment variable that carries the value to septum; None if only a keyword uses it.
+        expand: Whether GitLab expands CI/CD variables in the value, as it does in the keyword `image`.
+    """
+
+    name: str
+    description: str
+    type: InputType = "string"
+    default: Default | None = None
+    regex: str | None = None
+    options: tuple[str, ...] = ()
+    variable: str | None = None
+    expand: bool = False
+
+    @property
+    def reference(self) -> str:
+        """The text that GitLab replaces by the value."""
+        return f"$[[ inputs.{self.name} ]]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CIJob:
+    """One CI job of a component; its full name begins with the input `job-prefix`.
+
+    Attributes:
+        name: The name without the prefix.
+        description: What it does, one sentence.
+        image: Which container it runs in, for people.
+        artifacts: What it leaves on the pipeline page, for people.
+    """
+
+    name: str
+    description: str
+    image: str
+    artifacts: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One component: what the catalog shows, and what the source in `components/` can use."""
+
+    name: str
+    summary: str
+    inputs: tuple[Input, ...]
+    jobs: tuple[CIJob, ...]
+
+    @property
+    def variables(self) -> tuple[Input, ...]:
+        """The inputs that travel to septum in the environment."""
+        return tuple(item for item in self.inputs if item.variable)
+
+
+ANALYSIS = Component(
+    name="analysis",
+    summary="Runs an analysis as jobs on a cluster and brings back one verified ROOT file.",
+    inputs=(
+        Input(
+            name="cluster",
+            description="Where the parts run: the name of a profile, or the path of one in the repository.",
+            default=LOCAL,
+            regex=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
+            variable="SEPTUM_CLUSTER",
+        ),
+        Input(
+            name="image",
+            description=(
+                "Container image of the analysis. Empty: the image named in the configuration, or none. "
+                "CI/CD variables in it are expanded."
+            ),
+            default="",
+            regex=r"^([A-Za-z0-9$][A-Za-z0-9._/:@${}-]*)?$",
+            variable="SEPTUM_IMAGE",
+            expand=True,
+        ),
+        Input(
+            name="config",
+            description="Path of the analysis configuration.",
+            default="septum.yaml",
+            variable="SEPTUM_CONFIG",
+        ),
+        Input(
+            name="stage",
+            description="Stage of the three CI jobs; it must be a stage of the pipeline.",
+            default="test",
+        ),
+        Input(
+            name="job-prefix",
+            description=(
+                "Begins the names of the CI jobs and marks the run on the cluster. "
+                "Two includes in one pipeline need two prefixes."
+            ),
+            default="septum-",
+            regex=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$",
+            variable="SEPTUM_PREFIX",
+        ),
+        Input(
+            name="tags",
+            description="Tags of the runners; empty for untagged runners.",
+            type="array",
+            default=(),
+        ),
+        Input(
+            name="expire-in",
+            description="How long GitLab keeps the artifacts.",
+            default="1 week",
+        ),
+        Input(
+            name="timeout",
+            description="The longest time of one CI job; collect waits for the cluster within it.",
+            default="6 hours",
+        ),
+        Input(
+            name="result",
+            description="Folder of the result, relative to the repository. Two includes in one pipeline need two.",
+            default="result",
+            regex=r"^[A-Za-z0-9_][A-Za-z0-9._/-]*$",
+            variable="SEPTUM_RESULT",
+        ),
+        Input(
+            name="septum-image",
+            description="Container image of septum itself, for instances that mirror it.",
+            default=OWN_IMAGE,
+            regex=r"^[A-Za-z0-9$][A-Za-z0-9._/:@${}-]*$",
+            variable="SEPTUM_OWN_IMAGE",
+            expand=True,
+        ),
+    ),
+    jobs=(
+        CIJob(
+            name="prepare",
+            description="Runs the lines under `prepare:`, makes the plan of all parts.",
+            image="the analysis image if one is given, else septum's own",
+            artifacts="`.septum/`: plan and inputs",
+        ),
+        CIJob(
+            name="submit",
+            description="Obtains credentials and submits the plan; on `local` it only records it.",
+            image="septum's own; on `local` that of prepare",
+            artifacts="`.septum/`: also receipt and ledger",
+        ),
+        CIJob(
+            name="collect",
+            description="Watches, fetches, verifies, merges; on `local` it also runs the parts.",
+            image="septum's own; on `local` that of prepare",
+            artifacts="the result folder, the ledger `.septum/run.sqlite` and the receipt, also on failure",
+        ),
+    ),
+)
+
+COMPONENTS: tuple[Component, ...] = (ANALYSIS,)
+
+
+def component(name: str) -> Component:
+    """The component of that name.
+
+    Raises:
+        KeyError: There is none.
+    """
+    return {item.name: item for item in COMPONENTS}[name]

@@ -1,0 +1,222 @@
+"""From the component sources to the rendered components and the generated parts of their pages. Writes nothing.
+
+Works in a checkout of the library: the sources stand in `components/`, not in the package.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import septum
+from septum.components import model
+from septum.errors import StateError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*( [A-Za-z0-9_./-]+)*")
+_AMBIGUOUS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
+_MARK = re.compile(
+    r"(?P<begin><!-- generated:(?P<what>[a-z]+)(?: (?P<component>[a-z-]+))? -->\n)"
+    r".*?(?P<end><!-- generated:end -->)",
+    re.DOTALL,
+)
+
+
+def library_root(start: Path) -> Path:
+    """The root of a checkout of the library, at `start` or above.
+
+    Raises:
+        UsageError: There is none.
+    """
+    for folder in (start, *start.parents):
+        if (folder / "components" / "_macros.j2").is_file() and (folder / "pyproject.toml").is_file():
+            return folder
+    raise UsageError(
+        f"{start} is not in a checkout of the component library",
+        evidence="no folder from there upwards holds components/_macros.j2 and pyproject.toml",
+        fix="git clone https://gitlab.cern.ch/cms-analysis/general/septum.git && cd septum",
+    )
+
+
+def render_all(root: Path) -> dict[Path, str]:
+    """All generated files of the component library.
+
+    Args:
+        root: The root of a checkout.
+
+    Returns:
+        The text of each file by its path relative to `root`: `templates/*.yml`, and the pages with generated parts.
+    """
+    files = {Path("templates") / f"{item.name}.yml": render_component(item, root) for item in model.COMPONENTS}
+    for page in [Path("README.md"), *(Path("components") / item.name / "README.md" for item in model.COMPONENTS)]:
+        if (root / page).is_file():
+            files[page] = fill_marks((root / page).read_text(encoding="utf-8"), page)
+    return files
+
+
+def render_component(item: model.Component, root: Path) -> str:
+    """One component from its source.
+
+    Args:
+        item: The component.
+        root: The root of a checkout.
+
+    Returns:
+        The YAML as it is committed.
+
+    Raises:
+        StateError: The source is not there, uses a name that does not exist, or does not give two YAML documents.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(root / "components"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Bash's ${#array} would open a comment with the usual marks.
+        comment_start_string="{##",
+        comment_end_string="##}",
+        autoescape=False,  # noqa: S701 - the output is YAML; values go through the filter `scalar`
+    )
+    environment.filters["scalar"] = scalar
+    name = f"{item.name}/component.yml.j2"
+    try:
+        text = environment.get_template(name).render(
+            component=item, version=septum.__version__, state=model.STATE, local=model.LOCAL
+        )
+    except jinja2.TemplateError as error:
+        where = f"{error.name}:{error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else name
+        raise StateError(
+            f"component {item.name}: components/{where} cannot be rendered",
+            evidence=f"{type(error).__name__}: {error}",
+            fix="correct the component source, or the model in src/septum/components/model.py",
+        ) from error
+    parse(text, item.name)
+    return text
+
+
+def parse(text: str, name: str) -> tuple[dict[str, object], dict[str, object]]:
+    """Read a rendered component back.
+
+    Args:
+        text: The rendered YAML.
+        name: Which component, for messages.
+
+    Returns:
+        The header and the body.
+
+    Raises:
+        StateError: It is not YAML, or not two mappings.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    fix = "correct the component source"
+    try:
+        documents = list(YAML(typ="safe", pure=True).load_all(text))
+    except YAMLError as error:
+        raise StateError(f"component {name}: not valid YAML", evidence=str(error), fix=fix) from error
+    if len(documents) != 2 or not all(isinstance(document, dict) for document in documents):  # noqa: PLR2004
+        raise StateError(f"component {name}: not a header and a body", fix=fix)
+    header, body = documents
+    return header, body
+
+
+def scalar(value: model.Default) -> str:
+    """A value as YAML that every reader takes for the same value.
+
+    Args:
+        value: A text of one line, a number, a truth value, or several texts.
+
+    Returns:
+        One line; texts in single quotes unless nobody could mistake them.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(scalar(item) for item in value) + "]"
+    if _PLAIN.fullmatch(value) and value.lower() not in _AMBIGUOUS:
+        return value
+    return "'" + value.replace("'", "''") + "'"
+
+
+def inputs_table(item: model.Component) -> str:
+    """The table of a component's inputs, in Markdown."""
+    lines = ["| Input | Default | Meaning |", "| --- | --- | --- |"]
+    for entry in item.inputs:
+        default = "required" if entry.default is None else _code(_shown(entry.default))
+        meaning = entry.description
+        if entry.options:
+            meaning += " One of " + ", ".join(_code(option) for option in entry.options) + "."
+        if entry.type != "string":
+            meaning += f" ({entry.type})"
+        lines.append(f"| `{entry.name}` | {default} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def jobs_table(item: model.Component) -> str:
+    """The table of a component's CI jobs, in Markdown."""
+    lines = ["| CI job | What it does | Container | Artifacts |", "| --- | --- | --- | --- |"]
+    lines += [f"| `{job.name}` | {job.description} | {job.image} | {job.artifacts} |" for job in item.jobs]
+    return "\n".join(lines) + "\n"
+
+
+def fill_marks(text: str, page: Path) -> str:
+    """Fill the generated parts of a page.
+
+    A part stands between `<!-- generated:inputs -->` and `<!-- generated:end -->`; `jobs` gives the CI jobs. Another
+    component than the page's own is named behind a space.
+
+    Args:
+        text: The page.
+        page: Its path, which tells the component it is about.
+
+    Raises:
+        StateError: A mark asks for something that does not exist, or is never closed.
+    """
+    makers: Mapping[str, Callable[[model.Component], str]] = {"inputs": inputs_table, "jobs": jobs_table}
+    own = page.parent.name or model.ANALYSIS.name
+
+    def replace(match: re.Match[str]) -> str:
+        try:
+            made = makers[match["what"]](model.component(match["component"] or own))
+        except KeyError as error:
+            raise StateError(
+                f"{page}: the mark {match['begin'].strip()} asks for {error}, which does not exist",
+                fix=f"write one of {', '.join(makers)}, and a component's name or none",
+            ) from error
+        return match["begin"] + "\n" + made + "\n" + match["end"]
+
+    filled, count = _MARK.subn(replace, text)
+    if count != len(re.findall(r"^<!-- generated:(?!end)", text, re.MULTILINE)):
+        raise StateError(f"{page}: a generated part is not closed", fix="end it with <!-- generated:end -->")
+    return filled
+
+
+def drift(files: Mapping[Path, str], root: Path) -> list[Path]:
+    """The generated files that are missing, or differ from what the sources give.
+
+    Args:
+        files: What they must hold, by path relative to `root`.
+        root: The root of a checkout.
+    """
+    return [
+        path
+        for path, text in files.items()
+        if not (root / path).is_file() or (root / path).read_bytes() != text.encode("utf-8")
+    ]
+
+
+def _shown(value: model.Default) -> str:
+    return value or "''" if isinstance(value, str) else scalar(value)
+
+
+def _code(text: str) -> str:
+    return "`" + text.replace("|", r"\|") + "`"

@@ -1,0 +1,281 @@
+"""`septum.yaml` as typed, frozen values. Declares every key once: the JSON schema and the reference page come from here.
+
+Says nothing about clusters and reads no file: `septum.plan` turns these values into a plan.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from septum.units import parse_duration, parse_size
+from septum.validation import Model
+
+NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+"""A name that can be a shell variable after `PART_`."""
+PLACEHOLDER = re.compile(r"\{(" + NAME + r")\}")
+
+SETTABLE_BY_SEPTUM = frozenset({"part", "index", "parts"})
+"""Names that every part has by itself."""
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(NAME, text):
+        raise ValueError(f"{text!r} is not a name: letters, digits and _ only, no digit first")
+    return text
+
+
+def _value_name(text: str) -> str:
+    if _name(text) in SETTABLE_BY_SEPTUM:
+        raise ValueError(f"{text!r} is set by septum itself; choose another name")
+    return text
+
+
+def _slug(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text):
+        raise ValueError(f"{text!r} must be 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit")
+    return text
+
+
+def _relative_path(text: str) -> str:
+    if not text or text.startswith("/") or ".." in text.split("/") or text.endswith("/") or "\n" in text:
+        raise ValueError(f"{text!r} must be a path of a file inside the working folder: relative, without '..'")
+    return text
+
+
+def _line(text: str) -> str:
+    if "\n" in text or "\r" in text:
+        raise ValueError("must be one line")
+    return text
+
+
+def _optional_duration(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _optional_size(value: object) -> object:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+ValueName = Annotated[str, AfterValidator(_value_name)]
+VariableName = Annotated[str, AfterValidator(_name)]
+RelativePath = Annotated[str, AfterValidator(_relative_path)]
+OneLine = Annotated[str, AfterValidator(_line)]
+Duration = Annotated[int, BeforeValidator(_optional_duration, json_schema_input_type=str)]
+"""Seconds; written as `30 min`, `2 h`."""
+Size = Annotated[int, BeforeValidator(_optional_size, json_schema_input_type=str)]
+"""Bytes; written as `2 GB`."""
+
+
+class Sequence(Model):
+    """Whole numbers from `first` to `last`, both included."""
+
+    first: int = Field(description="The first number.")
+    last: int = Field(description="The last number, included.")
+    step: int = Field(1, ge=1, description="The distance of two numbers.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Sequence:
+        if self.last < self.first:
+            raise ValueError(f"'last' ({self.last}) is below 'first' ({self.first})")
+        return self
+
+
+class FileParts(Model):
+    """Files, a fixed number of them in each part. The part's value `files` holds them."""
+
+    glob: str | None = Field(
+        None, min_length=1, description="A pattern such as `data/*.root` or `data/**/*.root`, sorted by name."
+    )
+    listed: str | None = Field(
+        None,
+        alias="list",
+        min_length=1,
+        description="A text file with one path or URL a line; blank lines and lines beginning with # do not count.",
+    )
+    per_part: int = Field(1, ge=1, description="Files in each part; the last part may hold fewer.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> FileParts:
+        if (self.glob is None) == (self.listed is None):
+            raise ValueError("needs exactly one of 'glob' and 'list'")
+        return self
+
+
+class EntryParts(Model):
+    """Ranges of entries (events). The part's values are `first`, `last` (included) and `count`, and `file` if given."""
+
+    file: str | None = Field(None, min_length=1, description="The ROOT file whose entries are divided.")
+    tree: str | None = Field(None, min_length=1, description="Its tree or ntuple; needed to count the entries.")
+    total: int | None = Field(
+        None, ge=1, description="The number of entries, if septum shall not read it from the file."
+    )
+    per_part: int | None = Field(None, ge=1, description="Entries in each part; the last part may hold fewer.")
+    parts: int | None = Field(None, ge=1, description="Or: the number of parts, as equal as possible.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> EntryParts:
+        if (self.per_part is None) == (self.parts is None):
+            raise ValueError("needs exactly one of 'per-part' and 'parts'")
+        if self.total is None and (self.file is None or self.tree is None):
+            raise ValueError("needs 'total', or 'file' and 'tree' to count the entries in")
+        return self
+
+
+class PartBlock(Model):
+    """Where parts come from: exactly one of the five ways, and constants in `set`."""
+
+    explicit: list[dict[ValueName, str]] | None = Field(
+        None, alias="list", min_length=1, description="One mapping of values for each part."
+    )
+    product: dict[ValueName, list[str] | Sequence] | None = Field(
+        None, min_length=1, description="Every combination of the lists; the last name changes fastest."
+    )
+    files: FileParts | None = Field(None, description="Files, a fixed number of them in each part.")
+    entries: EntryParts | None = Field(None, description="Ranges of entries of a file, or of events to generate.")
+    table: str | None = Field(
+        None,
+        min_length=1,
+        description="A CSV file (TSV by its ending): the header names the values, each row is a part.",
+    )
+    constants: dict[ValueName, str] = Field(
+        default_factory=dict, alias="set", description="Values that all parts of this block share."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> PartBlock:
+        ways = {
+            "list": self.explicit,
+            "product": self.product,
+            "files": self.files,
+            "entries": self.entries,
+            "table": self.table,
+        }
+        given = [way for way, value in ways.items() if value is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of {', '.join(ways)}; got {', '.join(given) or 'none'}")
+        return self
+
+
+class Output(Model):
+    """One file that every part writes."""
+
+    path: RelativePath = Field(description="The path that the command writes, relative to its working folder.")
+    objects: list[str] = Field(
+        default_factory=list, description="ROOT objects that must be in the file, such as `h_mass` or `cut/h_pt`."
+    )
+
+    @property
+    def is_root(self) -> bool:
+        """Whether the file is a ROOT file, by its ending."""
+        return self.path.endswith(".root")
+
+
+class Resources(Model):
+    """What the job of one part asks for. What is left out comes from the cluster's profile."""
+
+    cpus: int | None = Field(None, ge=1, le=1024, description="Cores.")
+    memory: Size | None = Field(None, description="Memory, such as `2 GB`.")
+    memory_retries: list[Size] = Field(
+        default_factory=list,
+        description="Memory for further tries of a job that ran out of it, such as `[4 GB, 8 GB]`, smallest first.",
+    )
+    disk: Size | None = Field(None, description="Disk space in the working folder, such as `1 GB`.")
+    time: Duration | None = Field(
+        None, description="The longest time that one try of the command may run, such as `2 h`."
+    )
+
+
+def _output(value: object) -> object:
+    return {"path": value} if isinstance(value, str) else value
+
+
+def _blocks(value: object) -> object:
+    return [value] if isinstance(value, dict) else value
+
+
+def _tolerance(text: object) -> object:
+    if isinstance(text, str) and re.fullmatch(r"\d+|\d+(\.\d+)?\s*%", text) and float(text.rstrip("% ")) <= 10**6:
+        if text.endswith("%") and float(text.rstrip("% ")) >= 100:  # noqa: PLR2004 - per cent
+            raise ValueError("a tolerance of 100 % would accept an empty result")
+        return text.replace(" ", "")
+    raise ValueError("write a number of parts such as 3, or a percentage such as 2%")
+
+
+class Analysis(Model):
+    """The whole of `septum.yaml`."""
+
+    version: Literal["1"] = Field("1", description="The version of this file's format.")
+    name: Annotated[str, AfterValidator(_slug)] = Field(
+        "analysis", description="A short name; it appears in the queue."
+    )
+    prepare: list[str] = Field(
+        default_factory=list,
+        description="Shell lines that run once, before the plan is made, in the analysis image: compile, list files.",
+    )
+    shell: Literal["sh", "bash"] = Field("sh", description="The shell that runs `setup` and a command given as text.")
+    setup: list[str] = Field(
+        default_factory=list,
+        description="Shell lines that run in each part before the command, in the same shell. One that fails, fails the part.",
+    )
+    command: list[str] | str = Field(
+        min_length=1,
+        description=(
+            "The command of one part. As a list of words, `{name}` stands for the part's value, taken literally. "
+            'As text, it is a shell script (stops at the first error) that finds the values in "$PART_name".'
+        ),
+    )
+    parts: Annotated[list[PartBlock], BeforeValidator(_blocks)] = Field(
+        min_length=1, description="The parts, in order: one block, or a list of blocks whose parts follow each other."
+    )
+    inputs: list[str] = Field(
+        default_factory=list,
+        description="Files and folders of the repository that every part needs, as patterns: `analyse.py`, `lib/**`.",
+    )
+    outputs: list[Annotated[Output, BeforeValidator(_output)]] = Field(
+        min_length=1, description="The files that every part writes: a path, or a mapping with `path` and `objects`."
+    )
+    merge: dict[RelativePath, str] | None = Field(
+        None,
+        description=(
+            "Results and the output that each is merged from: `dimuon.root: hists.root`. A placeholder groups: "
+            "`{sample}.root: hists.root` gives one result for each sample. Left out: every ROOT output under its own name."
+        ),
+    )
+    resources: Resources = Field(
+        default_factory=lambda: Resources.model_validate({}), description="What a job asks for."
+    )
+    environment: dict[VariableName, OneLine] = Field(
+        default_factory=dict,
+        description="Environment variables of every part. Never a secret: the plan is an artifact.",
+    )
+    image: OneLine | None = Field(None, min_length=1, description="The container image that the parts run in.")
+    retries: int = Field(0, ge=0, le=20, description="How often a part is run again whose command failed.")
+    tolerance: Annotated[str, BeforeValidator(_tolerance)] = Field(
+        "0",
+        description="How many parts may be missing, `3` or `2%`. A result with missing parts is labelled partial, exit code 39.",
+    )
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Analysis:
+        paths = [output.path for output in self.outputs]
+        doubled = {path for path in paths if paths.count(path) > 1}
+        if doubled:
+            raise ValueError(f"outputs: {', '.join(sorted(doubled))} is declared more than once")
+        for result, output in (self.merge or {}).items():
+            if output not in paths:
+                raise ValueError(f"merge: {result} is to be merged from {output!r}, which is not among the outputs")
+            if not output.endswith(".root") or not result.endswith(".root"):
+                raise ValueError(f"merge: {result}: only ROOT files can be merged; other outputs are kept one a part")
+        if any("\0" in word for word in self.command):
+            raise ValueError("command: holds a NUL character")
+        return self
+
+    @property
+    def results(self) -> dict[str, str]:
+        """Result name (may hold placeholders) to the output it is merged from; the default filled in."""
+        if self.merge is not None:
+            return dict(self.merge)
+        return {output.path: output.path for output in self.outputs if output.is_root}

@@ -1,0 +1,150 @@
+"""Look at an access token: is it the one that was asked for? Pure.
+
+The signature is not verified, on purpose: the token comes from the issuer itself over verified TLS, and the cluster
+verifies the signature at every use. What is checked here are the mistakes that a cluster answers without a reason.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from septum.credentials.secret import Secret
+from septum.errors import TokenUnfitError
+from septum.units import show_duration
+
+_JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+# HTCondor reads no longer token.
+_MAX_CHARACTERS = 16 * 1024
+_WLCG_VERSION = "1.0"
+_CLOCK_SKEW_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """An access token and what was seen in it.
+
+    Args:
+        value: The token.
+        expires_at: Seconds since 1970.
+        subject: Whom the issuer made it for; for a client its id.
+        scopes: What it allows.
+        warnings: What is not as asked, and not fatal.
+    """
+
+    value: Secret
+    expires_at: float
+    subject: str
+    scopes: frozenset[str]
+    warnings: tuple[str, ...] = ()
+
+
+def check_token(text: object, *, issuer: str, audience: str, scopes: list[str], now: float) -> Token:
+    """Compare a token with what was asked for.
+
+    Args:
+        text: The `access_token` of the issuer's answer.
+        issuer: As the profile has it.
+        audience: As asked.
+        scopes: As asked.
+        now: Seconds since 1970.
+
+    Raises:
+        TokenUnfitError: It is another token; says in which claim.
+    """
+    if not isinstance(text, str) or not _JWT.fullmatch(text):
+        raise _unfit("the issuer's answer holds no access token in the form of a JWT", issuer)
+    if len(text) > _MAX_CHARACTERS:
+        raise _unfit(
+            f"the access token has more than {_MAX_CHARACTERS} characters, which HTCondor does not read", issuer
+        )
+    claims = _claims(text)
+    if claims is None:
+        raise _unfit("the access token's claims cannot be read", issuer)
+    expires_at = _check_claims(claims, issuer, audience, now)
+    granted = frozenset(str(claims["scope"]).split())
+    return Token(
+        value=Secret(text),
+        expires_at=expires_at,
+        subject=str(claims.get("sub", "")),
+        scopes=granted,
+        warnings=tuple(_scope_warnings(set(scopes), granted)),
+    )
+
+
+def _unfit(what: str, issuer: str, evidence: str = "", fix: str = "") -> TokenUnfitError:
+    return TokenUnfitError(what, evidence=evidence, fix=fix or f"Check the issuer in the cluster's profile: {issuer}")
+
+
+def _claims(text: str) -> dict[str, Any] | None:
+    import jwt
+
+    try:
+        # Dates are compared below, with the clock that was passed in.
+        return dict(jwt.decode(text, options={"verify_signature": False}))
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+        return None
+
+
+def _check_claims(claims: dict[str, Any], issuer: str, audience: str, now: float) -> float:
+    if claims.get("iss") != issuer:
+        hint = " Only the slash at the end differs." if str(claims.get("iss")).rstrip("/") == issuer.rstrip("/") else ""
+        raise _unfit(
+            f"the token's issuer is {claims.get('iss')!r}, the profile's is {issuer!r}",
+            issuer,
+            fix=f"Write the issuer exactly as in the token (SEPTUM_CLUSTER_ISSUER).{hint}",
+        )
+    found = claims.get("aud")
+    audiences = found if isinstance(found, list) else [found]
+    if audience not in audiences:
+        raise _unfit(
+            f"the token is for the audience {found!r}, asked was {audience!r}",
+            issuer,
+            fix="Ask the issuer's admin to let the client have this audience, or correct SEPTUM_CLUSTER_AUDIENCE.",
+        )
+    expires_at = claims.get("exp")
+    if not isinstance(expires_at, (int, float)) or isinstance(expires_at, bool):
+        raise _unfit("the token does not say when it expires (claim 'exp')", issuer)
+    if expires_at <= now:
+        raise _unfit(
+            f"the new token expired {show_duration(now - expires_at)} ago",
+            issuer,
+            fix="Compare this machine's clock with the issuer's (date -u).",
+        )
+    if claims.get("wlcg.ver") != _WLCG_VERSION or not isinstance(claims.get("scope"), str):
+        raise _unfit(
+            "the token does not follow the WLCG profile, so HTCondor would not read it",
+            issuer,
+            evidence=f"wlcg.ver: {claims.get('wlcg.ver')!r}, scope: {claims.get('scope')!r}",
+            fix="Ask the issuer's admin to give the client the scope 'wlcg', and ask for it in the profile's 'scope'.",
+        )
+    return float(expires_at)
+
+
+def _scope_warnings(asked: set[str], granted: frozenset[str]) -> list[str]:
+    warnings = []
+    missing, more = sorted(asked - granted), sorted(granted - asked)
+    compute = [scope for scope in missing if scope.startswith("compute.")]
+    if compute:
+        warnings.append(
+            f"the issuer did not grant {', '.join(compute)}: the cluster may refuse to take jobs;"
+            " HTCondor wants compute.create, compute.modify and compute.cancel together"
+        )
+    if others := [scope for scope in missing if scope not in compute]:
+        warnings.append(f"the issuer did not grant the scope {', '.join(others)}")
+    if more:
+        warnings.append(f"the token allows more than was asked for: {', '.join(more)}")
+    return warnings
+
+
+def skew_warning(issuer_time: float | None, now: float) -> list[str]:
+    """Compare the issuer's clock with ours.
+
+    Args:
+        issuer_time: The `Date` of its answer in seconds since 1970; None if there was none.
+        now: Seconds since 1970.
+    """
+    if issuer_time is None or abs(issuer_time - now) <= _CLOCK_SKEW_S:
+        return []
+    return [f"this machine's clock and the issuer's are {show_duration(abs(issuer_time - now))} apart"]

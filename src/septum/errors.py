@@ -1,0 +1,298 @@
+"""Everything that can go wrong, drawn once: what happened, the evidence, the fix, a code, an exit code.
+
+The tables of `docs/reference/errors.md` and of `septum --help` are generated from this module. It imports nothing.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SeptumError(Exception):
+    """The base of all errors that a user can meet.
+
+    Args:
+        what: One sentence with the values in it, no capital after the subject.
+        evidence: What was seen: an answer, a line, a log's tail. May have several lines, never a secret.
+        fix: Something to paste or to do.
+    """
+
+    code: ClassVar[str] = "E999"
+    exit_code: ClassVar[int] = 70
+
+    def __init__(self, what: str, *, evidence: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.evidence = evidence.rstrip()
+        self.fix = fix
+
+    def __str__(self) -> str:
+        """The message as it is printed, without colour."""
+        lines = [f"{self.what} [{self.code}]"]
+        lines += [f"    {line}" for line in self.evidence.splitlines()]
+        if self.fix:
+            first, *rest = self.fix.splitlines()
+            lines += [f"  Fix: {first}", *(f"       {line}" for line in rest)]
+        return "\n".join(lines)
+
+
+# ── 2: usage and configuration ──────────────────────────────────────────────────────────────────────────────────
+
+
+class UsageError(SeptumError):
+    """The command line or the environment asks for something that does not exist."""
+
+    code, exit_code = "E001", 2
+
+
+class ConfigError(SeptumError):
+    """`septum.yaml` cannot be read: an unknown key, a wrong type, a value out of range."""
+
+    code, exit_code = "E002", 2
+
+
+class PlanError(SeptumError):
+    """The configuration is well formed, but no complete plan follows: a file is missing, a list is empty."""
+
+    code, exit_code = "E003", 2
+
+
+class ProfileError(SeptumError):
+    """A cluster profile cannot be read, or no profile has that name."""
+
+    code, exit_code = "E004", 2
+
+
+class StateError(SeptumError):
+    """The state folder does not belong to this plan, is damaged, or an earlier step is missing."""
+
+    code, exit_code = "E005", 2
+
+
+class PrepareError(SeptumError):
+    """A line under `prepare` in `septum.yaml` failed; nothing was planned or submitted."""
+
+    code, exit_code = "E006", 3
+
+
+# ── 10 to 19: credentials ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class CredentialMissingError(SeptumError):
+    """A variable that holds a credential is not set in this CI job."""
+
+    code, exit_code = "E100", 10
+
+
+class TokenRefusedError(SeptumError):
+    """The issuer answered, and gave no token: wrong client, wrong secret, scope not allowed."""
+
+    code, exit_code = "E110", 11
+
+
+class TokenUnfitError(SeptumError):
+    """The issuer's answer is not the token that was asked for: other issuer, audience, profile, or already expired."""
+
+    code, exit_code = "E111", 12
+
+
+class NotAuthorizedError(SeptumError):
+    """The access point knows the identity, and does not let it submit: the token has too little scope."""
+
+    code, exit_code = "E112", 13
+
+
+class ProxyUnreadableError(SeptumError):
+    """The proxy variable does not hold an X.509 proxy: broken base64, no certificate, no key, a user certificate."""
+
+    code, exit_code = "E120", 14
+
+
+class ProxyExpiredError(SeptumError):
+    """The X.509 proxy has expired, or ends before the run can."""
+
+    code, exit_code = "E121", 15
+
+
+class AuthenticationError(SeptumError):
+    """The access point did not accept the credential at all, or its host certificate was not accepted."""
+
+    code, exit_code = "E113", 16
+
+
+# ── 20 to 29: the cluster ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class ClusterUnreachableError(SeptumError):
+    """No collector or schedd answers at the profile's address. Never replaced by a local one."""
+
+    code, exit_code = "E200", 20
+
+
+class SubmitRefusedError(SeptumError):
+    """The schedd answered, and did not take the jobs: a limit, a requirement of the site, a transfer that broke."""
+
+    code, exit_code = "E210", 21
+
+
+class ClusterUnusableError(SeptumError):
+    """The profile exists, but septum cannot use it: a method or an authentication that this version does not have."""
+
+    code, exit_code = "E201", 22
+
+
+class BindingsMissingError(SeptumError):
+    """HTCondor's Python bindings are not installed, or do not exist for this machine."""
+
+    code, exit_code = "E202", 23
+
+
+class CancelledError(SeptumError):
+    """The run was interrupted by a signal; its jobs have been removed as the message says."""
+
+    code, exit_code = "E230", 24
+
+
+# ── 30 to 39: the jobs ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+class PartError(SeptumError):
+    """A part did not deliver; each cause has its own class below."""
+
+    code, exit_code = "E300", 30
+
+
+class PartExitError(PartError):
+    """The command of a part ended with an exit code other than 0, after all retries."""
+
+    code, exit_code = "E301", 30
+
+
+class PartSignalError(PartError):
+    """A part was killed by a signal, often for its memory."""
+
+    code, exit_code = "E302", 31
+
+
+class PartRemovedError(PartError):
+    """A job was removed from the queue by a person, a policy of the site, or the end of its lease."""
+
+    code, exit_code = "E303", 32
+
+
+class PartHeldError(PartError):
+    """A job is held and will not be released by itself; the hold reason says why."""
+
+    code, exit_code = "E304", 33
+
+
+class OutputMissingError(PartError):
+    """The command ended with exit code 0 without writing a declared output."""
+
+    code, exit_code = "E305", 34
+
+
+class OutputDamagedError(PartError):
+    """An output arrived with another size or checksum than the worker recorded, or cannot be opened."""
+
+    code, exit_code = "E306", 35
+
+
+class PartTimeoutError(PartError):
+    """A part ran longer than `resources: time` allows."""
+
+    code, exit_code = "E307", 36
+
+
+class PartLostError(PartError):
+    """A job is neither in the queue nor in the history, or ended without a word from its wrapper."""
+
+    code, exit_code = "E308", 37
+
+
+class PartImageError(PartError):
+    """The worker did not run the part in the container image that was asked for."""
+
+    code, exit_code = "E309", 38
+
+
+class PartialResultError(SeptumError):
+    """Parts are missing within the tolerance: there is a result, and it is labelled partial."""
+
+    code, exit_code = "E310", 39
+
+
+# ── 40 to 49: the merge ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+class MergeFailedError(SeptumError):
+    """The merge engine failed, or said something on standard error that it should not."""
+
+    code, exit_code = "E400", 40
+
+
+class StructureError(SeptumError):
+    """An output holds other objects, axes or branches than the outputs of the other parts."""
+
+    code, exit_code = "E401", 41
+
+
+class UnexpectedFileError(SeptumError):
+    """The folder of the outputs holds a file that no part of the plan wrote."""
+
+    code, exit_code = "E402", 42
+
+
+class NotConservedError(SeptumError):
+    """The merged file does not hold the sum of the parts."""
+
+    code, exit_code = "E403", 43
+
+
+class EngineMissingError(SeptumError):
+    """No `hadd` was found to merge ROOT files with."""
+
+    code, exit_code = "E404", 44
+
+
+# ── 75: try again ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class TryAgainError(SeptumError):
+    """A service did not answer in time, after retries; nothing is wrong with the analysis. CI retries this code."""
+
+    code, exit_code = "E750", 75
+
+
+class IssuerUnavailableError(TryAgainError):
+    """The token issuer did not answer, or answered with a server error, after retries."""
+
+    code, exit_code = "E751", 75
+
+
+class ContactLostError(TryAgainError):
+    """The schedd stopped answering during the run. The jobs go on; a retried CI job finds them by their tag."""
+
+    code, exit_code = "E752", 75
+
+
+def every_error() -> list[type[SeptumError]]:
+    """All error classes that carry a code of their own, in the order of this file.
+
+    Returns:
+        The classes below `SeptumError`, each once, depth first.
+    """
+
+    def walk(cls: type[SeptumError]) -> list[type[SeptumError]]:
+        return [cls, *(found for sub in cls.__subclasses__() for found in walk(sub))]
+
+    return walk(SeptumError)[1:]
+
+
+def error_of(code: str) -> type[SeptumError]:
+    """The class of an error code as the ledger stores it.
+
+    Raises:
+        KeyError: No class has that code.
+    """
+    return {cls.code: cls for cls in every_error()}[code]

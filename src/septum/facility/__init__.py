@@ -1,0 +1,18 @@
+"""A rehearsal facility: a real HTCondor pool, token issuer, VOMS proxies and pipeline runner, without root."""
+
+from septum.facility.errors import FacilityError
+from septum.facility.facility import USERS, Facility, available
+from septum.facility.issuer import ANY_AUDIENCE, CLIENTS, COMPUTE_SCOPES, Client
+from septum.facility.pool import Endpoint
+
+__all__ = [
+    "ANY_AUDIENCE",
+    "CLIENTS",
+    "COMPUTE_SCOPES",
+    "USERS",
+    "Client",
+    "Endpoint",
+    "Facility",
+    "FacilityError",
+    "available",
+]

@@ -1,0 +1,199 @@
+"""The facility as a whole: an issuer and a pool that trust each other, proxies and pipelines."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import platform
+import shutil
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from septum.facility import aptsource, cache, node
+from septum.facility.certificates import create_authority
+from septum.facility.debian import USER, debian
+from septum.facility.errors import FacilityError
+from septum.facility.issuer import CLIENTS, Issuer, start_issuer
+from septum.facility.pool import Endpoint, Pool, start_pool
+from septum.facility.proxy import ProxyMaker, create_proxy_maker
+from septum.facility.worker import worker_modules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from septum.facility.certificates import Authority
+    from septum.facility.issuer import Client
+
+USERS = {
+    "cmscat-client": USER,
+    "reader-client": USER,
+    "short-client": USER,
+    "profileless-client": USER,
+    "storage-client": USER,
+}
+"""Which client of the issuer is which account of the pool. One that is not here is refused by the pool."""
+
+
+def available() -> str | None:
+    """Return why the facility cannot run on this machine, or `None` if it can, as far as one sees beforehand."""
+    if platform.system() != "Linux":
+        return f"needs Linux, this is {platform.system()}"
+    missing = [name for name in ("apt-get", "apt-config", "dpkg-deb", "git", "unshare") if shutil.which(name) is None]
+    if missing:
+        return f"needs {', '.join(missing)}"
+    try:
+        aptsource.find_mirror()
+        node.node()
+    except FacilityError as err:
+        return str(err).replace("\n", "; ")
+    argv = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc", "true"]
+    if subprocess.run(argv, capture_output=True, check=False, timeout=30).returncode != 0:
+        return "needs user namespaces, which this kernel or container does not allow"
+    return None
+
+
+class Facility:
+    """A running issuer and a running pool, as a context manager.
+
+    Both end with the thread that enters the context, so enter it from one that lives long enough.
+    """
+
+    pool: Pool
+    issuer: Issuer
+    proxies: ProxyMaker
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        slots: int = 64,
+        config: Sequence[str] = (),
+        clients: Sequence[Client] = CLIENTS,
+        users: Mapping[str, str] | None = None,
+        read_only: Mapping[str, Path] | None = None,
+        writable: Mapping[str, Path] | None = None,
+    ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            folder: A new folder for all that is written; `None` for one that is removed at the end.
+            slots: How many jobs may run at the same time.
+            config: Lines for the end of HTCondor's configuration.
+            clients: The clients registered with the issuer.
+            users: Which client is which account of the pool; `None` for `USERS`.
+            read_only: More folders to mount for the jobs: path inside, path outside.
+            writable: The same, to write to.
+        """
+        self._given = folder
+        self._slots = slots
+        self._config = tuple(config)
+        self._clients = tuple(clients)
+        self._users = dict(USERS if users is None else users)
+        self._read_only = dict(read_only or {})
+        self._writable = dict(writable or {})
+        self._stack = contextlib.ExitStack()
+        self._authority: Authority
+
+    def __enter__(self) -> Self:
+        with ThreadPoolExecutor() as builders:
+            # On a fresh machine these download; on others they return at once.
+            modules = builders.submit(node.modules)
+            self._debian = builders.submit(debian).result()
+            self._modules = worker_modules(self._debian)
+            modules.result()
+        with contextlib.ExitStack() as stack:
+            self.folder = self._given or Path(stack.enter_context(_temporary_folder()))
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._authority = create_authority(self.folder)
+            self.issuer = start_issuer(self.folder / "issuer", authority=self._authority, clients=self._clients)
+            stack.callback(self.issuer.stop)
+            self.pool = self._start_pool("pool", self._slots, self._config)
+            stack.callback(self.pool.stop)
+            # While both are on their way up.
+            self.proxies = create_proxy_maker(self.folder / "voms", debian=self._debian, authority=self._authority)
+            self.issuer.wait_ready()
+            self.pool.wait_ready()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate of the authority behind the issuer and the pool."""
+        return self._authority.file
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What a client has to know to use the pool."""
+        return self.pool.endpoint
+
+    def make_proxy(self, out: Path, *, lifetime_s: int = 86400, voms_lifetime_s: int = 43200) -> Path:
+        """Make a VOMS proxy; `proxies.make` has more to choose from.
+
+        Args:
+            out: The file.
+            lifetime_s: How long the proxy's certificate lives from now; negative for one that has expired.
+            voms_lifetime_s: The same for the VOMS attributes.
+        """
+        return self.proxies.make(out, lifetime_s=lifetime_s, voms_lifetime_s=voms_lifetime_s)
+
+    def save(self) -> dict[str, Any]:
+        """Return what another process needs to use this facility: paths and addresses, no secret."""
+        sandbox = self.pool.sandbox
+        return {
+            "folder": str(self.folder),
+            "debian": str(sandbox.debian.folder),
+            "pool": str(sandbox.pool),
+            "read_only": {inside: str(outside) for inside, outside in sandbox.read_only.items()},
+            "writable": {inside: str(outside) for inside, outside in sandbox.writable.items()},
+            "endpoint": {key: str(value) for key, value in dataclasses.asdict(self.endpoint).items()},
+        }
+
+    @contextlib.contextmanager
+    def extra_pool(self, name: str, *, config: Sequence[str] = (), slots: int = 8) -> Iterator[Pool]:
+        """Run a second pool beside the first, with the same issuer.
+
+        Args:
+            name: Of its folder.
+            config: Lines for the end of HTCondor's configuration, such as `MAX_JOBS_PER_SUBMISSION = 100`.
+            slots: How many jobs may run at the same time.
+        """
+        pool = self._start_pool(name, slots, config)
+        try:
+            pool.wait_ready()
+            yield pool
+        finally:
+            pool.stop()
+
+    def _start_pool(self, name: str, slots: int, config: Sequence[str]) -> Pool:
+        return start_pool(
+            self.folder / name,
+            debian=self._debian,
+            modules=self._modules,
+            authority=self._authority,
+            issuer=self.issuer.url,
+            users=self._users,
+            slots=slots,
+            config=config,
+            read_only=self._read_only,
+            writable=self._writable,
+        )
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[str]:
+    folder = tempfile.mkdtemp(prefix="facility-", dir=cache.run_folder())
+    try:
+        yield folder
+    finally:
+        cache.remove_tree(Path(folder))

@@ -1,0 +1,118 @@
+"""Run a command with a deadline and a checked result, and watch over processes in the background."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from septum.facility.errors import FacilityError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+_TAIL_LINES = 15
+
+
+def tail(text: str, lines: int = _TAIL_LINES) -> str:
+    """Return the last lines of a text, as evidence for a message."""
+    return "\n".join(text.strip().splitlines()[-lines:])
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    what: str,
+    timeout_s: float,
+    fix: str = "run the command by hand to see more",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: str = "",
+    check: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end.
+
+    The command gets a process group of its own, and the whole group is killed at the deadline, so that no
+    grandchild outlives the call.
+
+    Args:
+        argv: The command. Never put a secret into it: every user of the machine can read it.
+        what: What the command does, for the error message.
+        timeout_s: Deadline in seconds.
+        fix: The advice of the error message.
+        env: The whole environment; `None` hands on our own.
+        cwd: Working folder.
+        stdin: Text for the standard input.
+        check: Whether an exit code other than 0 is an error.
+
+    Returns:
+        The exit code and both outputs as text.
+
+    Raises:
+        FacilityError: The command is missing, failed or took too long.
+    """
+    words = [str(word) for word in argv]
+    try:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except OSError as err:
+        raise FacilityError(f"{what}: cannot start {words[0]}", evidence=str(err), fix=fix) from err
+    try:
+        stdout, stderr = process.communicate(stdin, timeout=timeout_s)
+    except subprocess.TimeoutExpired as err:
+        kill_group(process)
+        stdout, stderr = process.communicate()
+        raise FacilityError(
+            f"{what}: not done after {timeout_s:g} s: {' '.join(words[:3])} ...",
+            evidence=tail(stdout + stderr),
+            fix=fix,
+        ) from err
+    except BaseException:
+        kill_group(process)
+        process.wait()
+        raise
+    if check and process.returncode != 0:
+        raise FacilityError(
+            f"{what}: exit code {process.returncode} from {' '.join(words[:3])} ...",
+            evidence=tail(stdout + "\n" + stderr),
+            fix=fix,
+        )
+    return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """Kill a process that leads its group, and the group with it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_until(condition: Callable[[], bool], *, timeout_s: float, interval_s: float = 0.05) -> bool:
+    """Wait until a condition holds.
+
+    Args:
+        condition: Called again and again.
+        timeout_s: Deadline in seconds.
+        interval_s: Pause between two calls in seconds.
+
+    Returns:
+        Whether the condition held before the deadline.
+    """
+    end = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() >= end:
+            return False
+        time.sleep(interval_s)
+    return True

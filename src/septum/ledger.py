@@ -1,0 +1,260 @@
+"""The ledger: one row a part, one row an event, in one SQLite file that travels as an artifact.
+
+Every change is one transaction. A part's output enters the merge at most once: the table of merged outputs has the
+part and the output as its key.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from septum.errors import StateError
+from septum.states import ALLOWED, PartState
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS run   (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS part  (id TEXT PRIMARY KEY, state TEXT NOT NULL, job TEXT, attempts INTEGER NOT NULL DEFAULT 0,
+                                  exit_code INTEGER, cause TEXT, message TEXT, evidence TEXT, fix TEXT, host TEXT,
+                                  started_s INTEGER, ended_s INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS output(part TEXT NOT NULL REFERENCES part(id), output INTEGER NOT NULL, path TEXT NOT NULL,
+                                  size_b INTEGER NOT NULL, sha256 TEXT NOT NULL,
+                                  PRIMARY KEY (part, output)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS merged(part TEXT NOT NULL, output INTEGER NOT NULL, result TEXT NOT NULL,
+                                  PRIMARY KEY (part, output, result)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS event (number INTEGER PRIMARY KEY, time_s REAL NOT NULL, part TEXT, state TEXT, note TEXT);
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One part as the ledger knows it. Times are seconds since the epoch, on the worker's clock."""
+
+    id: str
+    state: PartState
+    job: str | None
+    attempts: int
+    exit_code: int | None
+    cause: str | None
+    message: str | None
+    evidence: str | None
+    fix: str | None
+    host: str | None
+    started_s: int | None
+    ended_s: int | None
+
+
+_COLUMNS = tuple(field.name for field in fields(Row))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredOutput:
+    """One output that has been fetched; `path` is relative to the folder of the outputs."""
+
+    part: str
+    output: int
+    path: str
+    size_b: int
+    sha256: str
+
+
+class Ledger:
+    """The ledger of one run.
+
+    Raises:
+        StateError: From every method, when the file is damaged or a change is not allowed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._guarded():
+            # No write-ahead log: the ledger must be one whole file at any moment that an artifact is made of it.
+            self._database = sqlite3.connect(path, isolation_level=None, timeout=30)
+            self._database.execute("PRAGMA journal_mode = DELETE")
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._database.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise StateError(
+                f"ledger: {self._path} cannot be used",
+                evidence=f"{type(error).__name__}: {error}",
+                fix="is the disk full? Otherwise remove it; septum finds the run again by its tag",
+            ) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._guarded():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+
+    # ── the run ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def begin(self, *, plan_hash: str, tag: str, parts: Iterable[str], now_s: float) -> None:
+        """Enter all parts of a plan; does nothing when they are there already.
+
+        Raises:
+            StateError: The ledger belongs to another plan or run.
+        """
+        wanted = {"plan": plan_hash, "tag": tag}
+        with self._transaction() as database:
+            present = dict(database.execute("SELECT key, value FROM run"))
+            for key, value in wanted.items():
+                if key in present and present[key] != value:
+                    raise StateError(
+                        f"ledger: {self._path} belongs to another {'plan' if key == 'plan' else 'run'}",
+                        evidence=f"{key} {present[key]}, now {value}",
+                        fix=f"remove the folder {self._path.parent} to begin anew",
+                    )
+            if "plan" in present:
+                return
+            database.executemany("INSERT INTO run VALUES (?, ?)", wanted.items())
+            database.executemany(
+                "INSERT INTO part (id, state) VALUES (?, ?)", ((part, PartState.PLANNED.value) for part in parts)
+            )
+            self._event(database, now_s, None, None, "begun")
+
+    def facts(self) -> dict[str, str]:
+        """The run's own facts: `plan`, `tag`, and what `note` stored."""
+        with self._guarded():
+            return dict(self._database.execute("SELECT key, value FROM run"))
+
+    def note(self, key: str, value: str) -> None:
+        """Store a fact of the run."""
+        with self._transaction() as database:
+            database.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (key, value))
+
+    def event(self, now_s: float, note: str) -> None:
+        """Record something that happened to the run as a whole."""
+        with self._transaction() as database:
+            self._event(database, now_s, None, None, note)
+
+    @staticmethod
+    def _event(
+        database: sqlite3.Connection, now_s: float, part: str | None, state: str | None, note: str | None
+    ) -> None:
+        database.execute(
+            "INSERT INTO event (time_s, part, state, note) VALUES (?, ?, ?, ?)", (now_s, part, state, note)
+        )
+
+    # ── parts ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def rows(self, *states: PartState) -> list[Row]:
+        """The parts in the given states (all without), in the order of the plan."""
+        chosen = [state.value for state in states] or [state.value for state in PartState]
+        marks = ", ".join("?" * len(chosen))
+        with self._guarded():
+            found = self._database.execute(
+                f"SELECT {', '.join(_COLUMNS)} FROM part WHERE state IN ({marks}) ORDER BY id",  # noqa: S608 - question marks only
+                chosen,
+            ).fetchall()
+        return [Row(**{**dict(zip(_COLUMNS, row)), "state": PartState(row[1])}) for row in found]
+
+    def counts(self) -> dict[PartState, int]:
+        """How many parts are in each state; states without parts are left out."""
+        with self._guarded():
+            found = self._database.execute("SELECT state, count(*) FROM part GROUP BY state").fetchall()
+        return {PartState(state): number for state, number in found}
+
+    def move(self, part: str, state: PartState, *, now_s: float, **facts: Any) -> bool:
+        """Bring one part into another state; see `move_all`."""
+        return self.move_all({part: (state, facts)}, now_s=now_s) == 1
+
+    def move_all(self, moves: Mapping[str, tuple[PartState, Mapping[str, Any]]], *, now_s: float) -> int:
+        """Bring parts into other states, all or none.
+
+        Args:
+            moves: Part to its new state and further columns (`job`, `exit_code`, `cause`, `message`, …).
+            now_s: The time of the events.
+
+        Returns:
+            How many parts changed their state; those that were there already do not count.
+
+        Raises:
+            StateError: A part is unknown, or its state may not be followed by the new one.
+        """
+        changed = 0
+        with self._transaction() as database:
+            for part, (state, facts) in moves.items():
+                found = database.execute("SELECT state FROM part WHERE id = ?", (part,)).fetchone()
+                if found is None:
+                    raise StateError(
+                        f"ledger: there is no part {part}", fix="the plan and the ledger do not belong together"
+                    )
+                before = PartState(found[0])
+                if before is not state:
+                    if state not in ALLOWED[before]:
+                        raise StateError(
+                            f"ledger: part {part} is {before.value} and cannot become {state.value}",
+                            fix="please report this: it is a mistake in septum",
+                        )
+                    changed += 1
+                    self._event(database, now_s, part, state.value, facts.get("message"))
+                columns = {"state": state.value, **facts}
+                assignments = ", ".join(f"{column} = ?" for column in columns)
+                database.execute(
+                    f"UPDATE part SET {assignments} WHERE id = ?",  # noqa: S608 - names of our own columns
+                    (*columns.values(), part),
+                )
+        return changed
+
+    def store(self, part: str, outputs: Iterable[StoredOutput], *, now_s: float, **facts: Any) -> None:
+        """Record that all outputs of a part are here and whole: the part becomes verified."""
+        with self._transaction() as database:
+            database.executemany(
+                "INSERT INTO output VALUES (?, ?, ?, ?, ?)",
+                [(item.part, item.output, item.path, item.size_b, item.sha256) for item in outputs],
+            )
+            columns = {"state": PartState.VERIFIED.value, **facts}
+            assignments = ", ".join(f"{column} = ?" for column in columns)
+            done = database.execute(
+                f"UPDATE part SET {assignments} WHERE id = ? AND state = ?",  # noqa: S608 - names of our own columns
+                (*columns.values(), part, PartState.ENDED.value),
+            )
+            if done.rowcount != 1:
+                raise StateError(f"ledger: part {part} is not waiting for its outputs", fix="please report this")
+            self._event(database, now_s, part, PartState.VERIFIED.value, None)
+
+    def outputs(self) -> dict[tuple[str, int], StoredOutput]:
+        """All outputs that have been fetched and verified, by part and number of the output."""
+        with self._guarded():
+            found = self._database.execute("SELECT part, output, path, size_b, sha256 FROM output").fetchall()
+        names = ("part", "output", "path", "size_b", "sha256")
+        items = [StoredOutput(**dict(zip(names, row))) for row in found]
+        return {(item.part, item.output): item for item in items}
+
+    def finish(self, merged: Mapping[str, tuple[int, Iterable[str]]], *, now_s: float) -> None:
+        """Record the results, in one transaction: result to the output's number and the parts that are in it.
+
+        Raises:
+            StateError: An output would enter a result twice, or a part is not verified.
+        """
+        with self._transaction() as database:
+            for result, (output, parts) in merged.items():
+                database.executemany("INSERT INTO merged VALUES (?, ?, ?)", [(part, output, result) for part in parts])
+            verified = [part for (part,) in database.execute("SELECT id FROM part WHERE state = 'verified'")]
+            database.execute("UPDATE part SET state = 'merged' WHERE state = 'verified'")
+            for part in verified:
+                self._event(database, now_s, part, PartState.MERGED.value, None)

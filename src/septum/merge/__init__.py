@@ -1,0 +1,1 @@
+"""From the verified outputs of the parts to results: the engine merges, an independent reader checks."""

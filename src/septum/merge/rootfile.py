@@ -1,0 +1,251 @@
+"""Reads ROOT files with uproot, which shares no code with the engine that merges them: what is in there, and how much.
+
+A summary holds, for every object, what must be equal in all parts (its structure) and what must add up (its content).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import uproot
+
+from septum.errors import NotConservedError, OutputDamagedError, OutputMissingError, StructureError
+
+_HISTOGRAM = re.compile(r"TH[123][CSILFD]|TProfile(2D|3D)?")
+_TREE = re.compile(r"TTree|TNtuple[D]?")
+_NTUPLE = re.compile(r"ROOT::(Experimental::)?RNTuple")
+_FOLDER = re.compile(r"TDirectory(File)?")
+_IS_AVERAGE = 1 << 18  # TH1::kIsAverage in TH1.h
+_FLOAT_EPSILON = {"F": 2.0**-23, "D": 2.0**-52}
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectSummary:
+    """One object of a file.
+
+    Attributes:
+        kind: Its class.
+        structure: All that must be equal in every part, as text: axes with edges and labels, or columns with types.
+        entries: Entries of a histogram or rows of a tree.
+        content: Everything of a histogram that adds up, flow bins included, shape (n,); None for trees.
+        epsilon: The relative rounding of one addition in `content`'s own type; 0 for whole numbers.
+    """
+
+    kind: str
+    structure: str
+    entries: float
+    content: Array | None
+    epsilon: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileSummary:
+    """All objects of a file by their path."""
+
+    objects: Mapping[str, ObjectSummary]
+
+    @property
+    def structure(self) -> str:
+        """The sha256 of the structure of all objects."""
+        pieces = [(path, item.kind, item.structure) for path, item in sorted(self.objects.items())]
+        return hashlib.sha256(json.dumps(pieces).encode()).hexdigest()
+
+
+def summarize(path: Path, *, name: str, expected: Sequence[str] = ()) -> FileSummary:
+    """Read a ROOT file and sum up what it holds.
+
+    Args:
+        path: The file.
+        name: How messages name it: the output and its part.
+        expected: Objects that must be there.
+
+    Raises:
+        OutputDamagedError: Not a ROOT file, cut off, never closed, empty, or an object cannot be read.
+        OutputMissingError: An expected object is not there.
+        StructureError: An object is of a class whose merge cannot be checked.
+    """
+    try:
+        with uproot.open(path, object_cache=None, array_cache=None) as file:
+            written_to, size = int(file.file.fEND), path.stat().st_size
+            if written_to != size:
+                raise OutputDamagedError(
+                    f"{name}: the file was not closed, or was cut off",
+                    evidence=f"its header ends at byte {written_to}, the file at byte {size}",
+                    fix="close the file in the analysis; did the job run out of time or memory?",
+                )
+            kinds = file.classnames(recursive=True, cycle=False)
+            objects = {
+                key: _summarize_object(file, key, kind, name)
+                for key, kind in kinds.items()
+                if not _FOLDER.fullmatch(kind)
+            }
+    except (OutputDamagedError, StructureError):
+        raise
+    except Exception as error:  # uproot raises many kinds on damaged files
+        detail = (str(error).strip().splitlines() or [""])[0]
+        raise OutputDamagedError(
+            f"{name}: cannot be read as a ROOT file",
+            evidence=f"{type(error).__name__}: {detail}"[:300],
+            fix="look at the part's log; the file is damaged as the job left it",
+        ) from error
+    if missing := [item for item in expected if item not in objects]:
+        raise OutputMissingError(
+            f"{name}: the object {missing[0]!r} is not in the file",
+            evidence=f"it holds: {', '.join(sorted(objects)[:8]) or 'nothing'}",
+            fix="correct the analysis, or 'objects' of this output in septum.yaml",
+        )
+    if not objects:
+        raise OutputDamagedError(
+            f"{name}: the file holds no objects", fix="did the job end before it wrote its histograms?"
+        )
+    return FileSummary(objects)
+
+
+def _summarize_object(file: Any, key: str, kind: str, name: str) -> ObjectSummary:
+    if _HISTOGRAM.fullmatch(kind):
+        return _summarize_histogram(file[key], kind, f"{name}: {key}")
+    if _TREE.fullmatch(kind) or _NTUPLE.fullmatch(kind):
+        item = file[key]
+        columns = item.typenames()
+        return ObjectSummary(kind, json.dumps(columns, sort_keys=True), float(item.num_entries), None, 0.0)
+    raise StructureError(
+        f"{name}: {key!r} is a {kind}, and septum cannot check how objects of this class merge",
+        evidence="histograms, profiles, trees and ntuples are checked; hadd adds or repeats others without a word",
+        fix=f"leave {key!r} out of the file, or write it as a histogram or into an output of its own",
+    )
+
+
+def _summarize_histogram(item: Any, kind: str, name: str) -> ObjectSummary:
+    if int(item.member("@fBits")) & _IS_AVERAGE:
+        raise StructureError(
+            f"{name} is marked as an average (kIsAverage), which hadd adds up as if it were not",
+            fix="write the sum and the number of entries instead, and divide after the merge",
+        )
+    members = item.all_members
+    dimension = 3 if kind in {"TProfile3D"} or kind.startswith("TH3") else 2 if "2" in kind else 1
+    axes = [_axis(members[f"f{letter}axis"]) for letter in "XYZ"[:dimension]]
+    pieces = [np.asarray(_bins(item), dtype=np.float64)]
+    for additive in ("fSumw2", "fBinEntries", "fBinSumw2"):
+        if additive in members:
+            pieces.append(np.asarray(members[additive], dtype=np.float64))
+    # A histogram without Sumw2 in some parts is right to merge; only the content is compared then.
+    structure = {"axes": axes, "cells": int(members["fNcells"]), "error": members.get("fErrorMode")}
+    letter = kind[-1] if kind.startswith("TH") else "D"
+    return ObjectSummary(
+        kind, json.dumps(structure), float(members["fEntries"]), np.concatenate(pieces), _FLOAT_EPSILON.get(letter, 0.0)
+    )
+
+
+def _bins(item: Any) -> Any:
+    """The array base of a histogram: what ROOT calls fArray."""
+    for base in item.bases:
+        if type(base).__name__.startswith("Model_TArray"):
+            return base
+        found = _bins(base)
+        if found is not None:
+            return found
+    return None
+
+
+def _axis(axis: Any) -> list[Any]:
+    edges = [float(edge) for edge in axis.member("fXbins")]
+    labels = axis.member("fLabels")
+    named = None if labels is None else sorted((int(label.member("@fUniqueID")), str(label)) for label in labels)
+    return [int(axis.member("fNbins")), float(axis.member("fXmin")), float(axis.member("fXmax")), edges, named]
+
+
+def first_difference(one: FileSummary, other: FileSummary) -> str:
+    """Say where two files differ in structure, in one line."""
+    for path in sorted(set(one.objects) | set(other.objects)):
+        left, right = one.objects.get(path), other.objects.get(path)
+        if left is None or right is None:
+            return f"{path!r} is in one of them only"
+        if left.kind != right.kind:
+            return f"{path!r} is a {left.kind} in one and a {right.kind} in the other"
+        if left.structure != right.structure:
+            return f"{path!r}: {_shortened(left.structure)} in one, {_shortened(right.structure)} in the other"
+    return "no difference"
+
+
+def _shortened(structure: str) -> str:
+    try:
+        data = json.loads(structure)
+        if "axes" in data:
+            axes = [f"{bins} bins from {low:g} to {high:g}" for bins, low, high, *_ in data["axes"]]
+            details = [f", {len(edges)} edges" if edges else "" for *_, edges, _ in data["axes"]]
+            return " × ".join(axis + detail for axis, detail in zip(axes, details))
+        return f"{len(data)} columns ({', '.join(sorted(data)[:4])}…)"
+    except (ValueError, TypeError):
+        return structure[:120]
+
+
+class Total:
+    """The sum of what parts hold, to compare a merged file with."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sums: dict[str, tuple[float, Array | None, Array | None]] = {}
+
+    def add(self, summary: FileSummary) -> None:
+        """Add one part; all parts have the same structure."""
+        self._count += 1
+        for path, item in summary.objects.items():
+            entries, content, scale = self._sums.get(path, (0.0, None, None))
+            if item.content is not None:
+                if content is None or scale is None:
+                    content, scale = item.content.copy(), np.abs(item.content)
+                else:
+                    # With Sumw2 in some parts only, the shorter one decides what can be compared.
+                    shared = min(len(content), len(item.content))
+                    content, scale = (
+                        content[:shared] + item.content[:shared],
+                        scale[:shared] + np.abs(item.content[:shared]),
+                    )
+            self._sums[path] = (entries + item.entries, content, scale)
+
+    def check(self, merged: FileSummary, *, name: str) -> None:
+        """Compare a merged file with the sum of its parts.
+
+        Raises:
+            NotConservedError: An object is missing or new, entries differ, or a bin differs by more than rounding.
+        """
+        fix = "keep the state folder and report this: the merge engine lost or invented something"
+        if set(merged.objects) != set(self._sums):
+            differ = sorted(set(merged.objects) ^ set(self._sums))
+            raise NotConservedError(f"{name}: the merged file and the parts differ in {differ[0]!r}", fix=fix)
+        for path, (entries, content, scale) in self._sums.items():
+            item = merged.objects[path]
+            whole = float(entries).is_integer() and abs(entries) < 2.0**53
+            if item.entries != entries if whole else not np.isclose(item.entries, entries, rtol=1e-9, atol=0):
+                raise NotConservedError(
+                    f"{name}: {path!r} has {item.entries:.17g} entries, its parts have {entries:.17g}", fix=fix
+                )
+            if content is None or scale is None or item.content is None:
+                continue
+            length = min(len(content), len(item.content))
+            allowed = (self._count + 1) * np.maximum(item.epsilon, 2.0**-52) * scale[:length] * 2
+            wrong = ~(np.abs(item.content[:length] - content[:length]) <= allowed)
+            wrong &= ~(np.isnan(item.content[:length]) & np.isnan(content[:length]))
+            wrong &= item.content[:length] != content[:length]
+            if wrong.any():
+                where = int(np.argmax(wrong))
+                raise NotConservedError(
+                    f"{name}: {path!r} does not hold the sum of its parts",
+                    evidence=f"cell {where}: {item.content[where]:.17g} merged, {content[where]:.17g} in the parts",
+                    fix=fix + ("; whole-number histograms overflow" if item.epsilon == 0 else ""),
+                )
+
+
+def entries_by_object(summary: FileSummary) -> dict[str, tuple[str, float]]:
+    """Class and entries of every object, for tables and the manifest."""
+    return {path: (item.kind, item.entries) for path, item in summary.objects.items()}

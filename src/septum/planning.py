@@ -1,0 +1,465 @@
+"""From `septum.yaml` and the files beside it to a plan. The only place that lists and hashes the analysis's files."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import hashlib
+import io
+import itertools
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from septum.errors import PlanError
+from septum.plan import (
+    InputFile,
+    Merge,
+    OutputFile,
+    Part,
+    Plan,
+    Request,
+    Value,
+    fill,
+    fingerprint,
+    part_id,
+)
+
+if TYPE_CHECKING:
+    from septum.config import Analysis, EntryParts, FileParts, PartBlock
+
+MAX_PARTS = 1_000_000
+_NEVER_SENT = frozenset({".git", ".septum", ".venv", "__pycache__", ".gitlab-ci-local"})
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """The values of a part to be, and the files of the repository that only this part needs."""
+
+    values: dict[str, Value]
+    own: tuple[str, ...] = ()
+
+
+def make_plan(analysis: Analysis, root: Path, *, image: str | None = None, leave_out: Sequence[str] = ()) -> Plan:
+    """Make the plan of an analysis.
+
+    Args:
+        analysis: The values of `septum.yaml`.
+        root: The folder that `septum.yaml` stands in; all its paths are relative to it.
+        image: Replaces the image of `septum.yaml` if given.
+        leave_out: Folders below `root` that septum writes itself and that are never inputs.
+
+    Returns:
+        The plan; the same files and values give the same plan, to the last bit.
+
+    Raises:
+        PlanError: A file is missing, no parts come out, or two parts would do the same work.
+    """
+    files = _Files(root, leave_out)
+    drafts = [draft for block in analysis.parts for draft in _expand(block, files)]
+    _check_drafts(drafts, analysis.command)
+    shared_paths = files.match_inputs(analysis.inputs)
+    shared_paths += [path for path in _entry_files(analysis.parts) if path not in shared_paths]
+    shared = tuple(files.describe(path) for path in shared_paths)
+    outputs = tuple(OutputFile(path=output.path, objects=tuple(output.objects)) for output in analysis.outputs)
+    command = analysis.command if isinstance(analysis.command, str) else tuple(analysis.command)
+    environment = tuple(sorted(analysis.environment.items()))
+    chosen_image = image or analysis.image
+    parts = []
+    for index, draft in enumerate(drafts):
+        values = tuple(draft.values.items())
+        own = tuple(files.describe(path) for path in draft.own if path not in shared_paths)
+        print_ = fingerprint(
+            shell=analysis.shell,
+            setup=analysis.setup,
+            command=command,
+            environment=environment,
+            image=chosen_image,
+            outputs=outputs,
+            values=values,
+            inputs=[*shared, *own],
+        )
+        identity = part_id(index, len(drafts))
+        parts.append(Part(id=identity, index=index, values=values, inputs=own, fingerprint=print_))
+    request = analysis.resources
+    plan = Plan(
+        name=analysis.name,
+        shell=analysis.shell,
+        setup=tuple(analysis.setup),
+        command=command,
+        environment=environment,
+        image=chosen_image,
+        request=Request(
+            cpus=request.cpus,
+            memory_b=request.memory,
+            memory_retries_b=tuple(request.memory_retries),
+            disk_b=request.disk,
+            time_s=request.time,
+        ),
+        retries=analysis.retries,
+        tolerance=analysis.tolerance,
+        inputs=shared,
+        outputs=outputs,
+        merges=_merges(analysis, parts),
+        parts=tuple(parts),
+    )
+    _check_command(plan)
+    return plan
+
+
+def keep(plan: Plan, only: Sequence[str]) -> Plan:
+    """The plan with some of its parts alone, for a try: their ids stay what they are.
+
+    Raises:
+        PlanError: There is no such part.
+    """
+    unknown = [part for part in only if part not in plan.by_id]
+    if unknown:
+        raise PlanError(
+            f"parts: there is no part {unknown[0]!r}",
+            evidence=f"the plan has parts {plan.parts[0].id} to {plan.parts[-1].id}",
+            fix="give ids such as " + plan.parts[0].id,
+        )
+    merges = (replace(merge, parts=tuple(part for part in merge.parts if part in only)) for merge in plan.merges)
+    return replace(
+        plan,
+        parts=tuple(part for part in plan.parts if part.id in only),
+        merges=tuple(merge for merge in merges if merge.parts),
+    )
+
+
+# ── parts ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _expand(block: PartBlock, files: _Files) -> Iterator[_Draft]:
+    if block.explicit is not None:
+        drafts: Iterable[_Draft] = (_Draft(values=dict(values)) for values in block.explicit)
+    elif block.product is not None:
+        axes = {
+            name: axis if isinstance(axis, list) else [str(n) for n in range(axis.first, axis.last + 1, axis.step)]
+            for name, axis in block.product.items()
+        }
+        if empty := [name for name, axis in axes.items() if not axis]:
+            raise PlanError(f"parts: product: the list of {empty[0]!r} is empty", fix=f"give {empty[0]!r} values")
+        drafts = (_Draft(values=dict(zip(axes, values))) for values in itertools.product(*axes.values()))
+    elif block.files is not None:
+        drafts = _file_parts(block.files, files)
+    elif block.entries is not None:
+        drafts = _entry_parts(block.entries, files)
+    else:
+        assert block.table is not None  # noqa: S101 - the model has checked that exactly one way is given
+        drafts = (_Draft(values=row) for row in files.read_table(block.table))
+    for draft in drafts:
+        if doubled := set(draft.values) & set(block.constants):
+            raise PlanError(
+                f"parts: {sorted(doubled)[0]!r} is given by the parts and by 'set' as well", fix="rename one of them"
+            )
+        yield _Draft(values={**block.constants, **draft.values}, own=draft.own)
+
+
+def _file_parts(spec: FileParts, files: _Files) -> Iterator[_Draft]:
+    paths = files.glob(spec.glob) if spec.glob is not None else files.read_list(spec.listed or "")
+    if doubled := [path for path, times in Counter(paths).items() if times > 1]:
+        raise PlanError(
+            f"parts: files: {doubled[0]!r} is listed more than once and would be counted twice",
+            fix=f"remove the second line from {spec.listed}",
+        )
+    for start in range(0, len(paths), spec.per_part):
+        chunk = tuple(paths[start : start + spec.per_part])
+        yield _Draft(values={"files": chunk}, own=tuple(path for path in chunk if files.is_sent(path)))
+
+
+def _entry_parts(spec: EntryParts, files: _Files) -> Iterator[_Draft]:
+    total = spec.total if spec.total is not None else files.count_entries(spec.file or "", spec.tree or "")
+    if total == 0:
+        raise PlanError(
+            f"parts: entries: {spec.file}:{spec.tree} has no entries", fix="check the name of file and tree"
+        )
+    for first, last in _ranges(total, spec):
+        values: dict[str, Value] = {} if spec.file is None else {"file": spec.file}
+        values |= {"first": str(first), "last": str(last), "count": str(last - first + 1)}
+        yield _Draft(values=values)
+
+
+def _ranges(total: int, spec: EntryParts) -> Iterator[tuple[int, int]]:
+    if spec.per_part is not None:
+        for first in range(0, total, spec.per_part):
+            yield first, min(first + spec.per_part, total) - 1
+        return
+    count = min(spec.parts or 1, total)
+    for index in range(count):
+        yield total * index // count, total * (index + 1) // count - 1
+
+
+def _entry_files(blocks: Sequence[PartBlock]) -> list[str]:
+    named = (block.entries.file for block in blocks if block.entries is not None and block.entries.file is not None)
+    return list(dict.fromkeys(path for path in named if not os.path.isabs(path) and not _URL.match(path)))
+
+
+def _check_drafts(drafts: Sequence[_Draft], command: str | Sequence[str]) -> None:
+    if not drafts:
+        raise PlanError("parts: no parts come out of septum.yaml", fix="give at least one part")
+    if len(drafts) > MAX_PARTS:
+        raise PlanError(f"parts: {len(drafts)} parts are more than {MAX_PARTS}", fix="put more work into each part")
+    names = set(drafts[0].values)
+    seen: dict[tuple[tuple[str, Value], ...], int] = {}
+    for index, draft in enumerate(drafts):
+        if set(draft.values) != names:
+            differ = sorted(set(draft.values) ^ names)
+            raise PlanError(
+                f"parts: part {part_id(index, len(drafts))} and part {part_id(0, len(drafts))} have different values",
+                evidence=f"only one of them has {', '.join(differ)}",
+                fix="give every part the same names; constants of a block stand in its 'set'",
+            )
+        key = tuple(sorted(draft.values.items()))
+        if key in seen:
+            first, second = part_id(seen[key], len(drafts)), part_id(index, len(drafts))
+            shown = ", ".join(f"{name}={value}" for name, value in draft.values.items())
+            raise PlanError(
+                f"parts: part {first} and part {second} have the same values and would be counted twice",
+                evidence=shown[:300],
+                fix="remove one of them, or give them a value that differs, such as a seed",
+            )
+        seen[key] = index
+        if any(
+            "\0" in text for value in draft.values.values() for text in ([value] if isinstance(value, str) else value)
+        ):
+            raise PlanError(
+                f"parts: a value of part {part_id(index, len(drafts))} holds a NUL character", fix="remove it"
+            )
+    if isinstance(command, str):
+        inside = [
+            name for name in sorted(names | {"part", "index", "parts"}) if re.search(rf"(?<!\$)\{{{name}\}}", command)
+        ]
+        if inside:
+            raise PlanError(
+                f"command: {{{inside[0]}}} is not replaced in a command given as text",
+                evidence=command.strip().splitlines()[0][:200],
+                fix=f'write "$PART_{inside[0]}" (with the quotes), or give the command as a list of words',
+            )
+
+
+def _check_command(plan: Plan) -> None:
+    from septum.plan import all_values, argv
+
+    for part in plan.parts:
+        try:
+            argv(plan, part)
+        except KeyError as error:
+            name = error.args[0]
+            known = ", ".join(all_values(plan, part))
+            raise PlanError(
+                f"command: {{{name}}} names no value of the parts",
+                evidence=f"the parts have: {known}",
+                fix=f"use one of these names, or write {{{{{name}}}}} for the braces themselves",
+            ) from None
+        except ValueError as error:
+            raise PlanError(f"command: {error}", fix="write it as a word of its own: [..., '{files}']") from None
+
+
+def _merges(analysis: Analysis, parts: Sequence[Part]) -> tuple[Merge, ...]:
+    numbers = {output.path: number for number, output in enumerate(analysis.outputs)}
+    found: dict[str, Merge] = {}
+    for pattern, output in analysis.results.items():
+        groups: dict[str, list[str]] = {}
+        for part in parts:
+            groups.setdefault(_result_name(pattern, part), []).append(part.id)
+        for result, members in groups.items():
+            if result in found:
+                raise PlanError(
+                    f"merge: two entries give the result {result!r}",
+                    fix="give each result its own name; a placeholder such as {sample} keeps groups apart",
+                )
+            found[result] = Merge(result=result, output=numbers[output], parts=tuple(members))
+    return tuple(found.values())
+
+
+def _result_name(pattern: str, part: Part) -> str:
+    try:
+        (name,) = fill(pattern, dict(part.values))
+    except KeyError as error:
+        raise PlanError(
+            f"merge: {pattern!r}: {{{error.args[0]}}} names no value of the parts",
+            evidence=f"the parts have: {', '.join(name for name, _ in part.values)}",
+            fix="use one of these names",
+        ) from None
+    except ValueError as error:
+        raise PlanError(f"merge: {pattern!r}: {error}", fix="group by a value that is one text") from None
+    pieces = name.split("/")
+    if not all(re.fullmatch(r"[\w+=@,-][\w.+=@,-]*", piece) for piece in pieces):
+        raise PlanError(
+            f"merge: {part.describe()} would make a result named {name!r}",
+            fix="group by a value of letters, digits and . _ + = @ - only",
+        )
+    return name
+
+
+# ── files ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Files:
+    """The analysis's folder: lists, reads and hashes, each file once."""
+
+    def __init__(self, root: Path, leave_out: Sequence[str]) -> None:
+        self._root = root
+        self._real_root = root.resolve()
+        self._never = _NEVER_SENT | set(leave_out)
+        self._described: dict[str, InputFile] = {}
+
+    def is_sent(self, path: str) -> bool:
+        """Whether a path names a file of the repository, which travels, rather than a place that workers see."""
+        return not os.path.isabs(path) and not _URL.match(path)
+
+    def glob(self, pattern: str) -> list[str]:
+        found = sorted(glob.glob(pattern, root_dir=self._root, recursive=True))
+        files = [path for path in found if (self._root / path).is_file() and not self._is_own(path)]
+        if not files:
+            raise PlanError(
+                f"parts: no file matches {pattern!r}", evidence=self._beside(pattern), fix="check the pattern"
+            )
+        return files
+
+    def match_inputs(self, patterns: Sequence[str]) -> list[str]:
+        found: dict[str, None] = {}
+        for pattern in patterns:
+            matched = (
+                sorted(glob.glob(pattern, root_dir=self._root, recursive=True, include_hidden=False))
+                if (glob.has_magic(pattern))
+                else [pattern]
+            )
+            files = [file for path in matched for file in self._below(path)]
+            if not files:
+                raise PlanError(
+                    f"inputs: no file matches {pattern!r}", evidence=self._beside(pattern), fix="check the name"
+                )
+            found.update(dict.fromkeys(files))
+        return sorted(found)
+
+    def _below(self, path: str) -> list[str]:
+        """The files that a matched path stands for: itself, or all below a folder."""
+        if os.path.isabs(path) or ".." in Path(path).parts:
+            raise PlanError(
+                f"inputs: {path!r} is outside the repository",
+                fix="put the file into the repository; what workers see by themselves (/cvmfs, /eos) is no input",
+            )
+        whole = self._root / path
+        if whole.is_dir():
+            inside = sorted(item for item in whole.rglob("*") if item.is_file())
+            names = [item.relative_to(self._root).as_posix() for item in inside]
+            return [name for name in names if not self._is_own(name)]
+        return [Path(path).as_posix()] if whole.is_file() and not self._is_own(path) else []
+
+    def _is_own(self, path: str) -> bool:
+        parts = Path(path).parts
+        return bool(self._never & set(parts[:-1])) or parts[0] in self._never
+
+    def _beside(self, pattern: str) -> str:
+        folder = self._root / Path(pattern.split("*")[0]).parent
+        if not folder.is_dir():
+            return (
+                f"there is no folder {folder.relative_to(self._root) if folder.is_relative_to(self._root) else folder}"
+            )
+        names = sorted(item.name for item in folder.iterdir() if not item.name.startswith("."))[:8]
+        return f"the folder holds: {', '.join(names) or 'nothing'}"
+
+    def describe(self, path: str) -> InputFile:
+        if path not in self._described:
+            self._described[path] = self._hash(path)
+        return self._described[path]
+
+    def _hash(self, path: str) -> InputFile:
+        whole = self._root / path
+        real = whole.resolve()
+        if not real.is_relative_to(self._real_root):
+            raise PlanError(
+                f"inputs: {path!r} leads outside the repository",
+                evidence=f"it is a link to {real}",
+                fix="copy the file into the repository",
+            )
+        try:
+            with real.open("rb") as stream:
+                sha256 = hashlib.sha256()
+                while block := stream.read(1 << 20):
+                    sha256.update(block)
+            status = real.stat()
+        except OSError as error:
+            raise PlanError(f"inputs: {path!r} cannot be read", evidence=str(error), fix="check the file") from error
+        return InputFile(
+            path=path, size_b=status.st_size, sha256=sha256.hexdigest(), executable=bool(status.st_mode & 0o100)
+        )
+
+    def _read(self, path: str, what: str) -> str:
+        try:
+            return (self._root / path).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise PlanError(
+                f"parts: {what}: {path!r} cannot be read", evidence=str(error), fix="check the file"
+            ) from error
+
+    def read_list(self, path: str) -> list[str]:
+        lines = [line.strip() for line in self._read(path, "files").splitlines()]
+        files = [line for line in lines if line and not line.startswith("#")]
+        if not files:
+            raise PlanError(f"parts: files: {path!r} lists no files", fix="write one path or URL a line")
+        missing = [file for file in files if self.is_sent(file) and not (self._root / file).is_file()]
+        if missing:
+            raise PlanError(
+                f"parts: files: {missing[0]!r}, listed in {path}, does not exist",
+                evidence=f"{len(missing)} of {len(files)} files are missing",
+                fix="check the list; remote files are written as URLs (root://…), files that workers see as /…",
+            )
+        return files
+
+    def read_table(self, path: str) -> Iterator[dict[str, Value]]:
+        text = self._read(path, "table")
+        reader = csv.reader(
+            io.StringIO(text, newline=""), delimiter="\t" if path.endswith(".tsv") else ",", strict=True
+        )
+        try:
+            rows = [(reader.line_num, row) for row in reader if row]
+        except csv.Error as error:
+            raise PlanError(f"parts: table: {path}:{reader.line_num}: {error}", fix="check the quotes") from error
+        if len(rows) < 2:  # noqa: PLR2004 - a header and a row
+            raise PlanError(f"parts: table: {path} has no rows", fix="write a header line and one line a part")
+        _, header = rows[0]
+        names = [name.strip() for name in header]
+        bad = [name for name in names if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or names.count(name) > 1]
+        bad += [name for name in names if name in {"part", "index", "parts"}]
+        if bad:
+            raise PlanError(
+                f"parts: table: {path}:1: {bad[0]!r} cannot name a value",
+                fix="name each column once, with letters, digits and _ only; not part, index, parts",
+            )
+        for line, row in rows[1:]:
+            if len(row) != len(names):
+                raise PlanError(
+                    f"parts: table: {path}:{line}: {len(row)} fields, the header has {len(names)}",
+                    evidence=",".join(row)[:200],
+                    fix='quote fields that hold a comma: "a,b"',
+                )
+            yield dict(zip(names, row))
+
+    def count_entries(self, path: str, tree: str) -> int:
+        import uproot
+
+        where = path if os.path.isabs(path) or _URL.match(path) else str(self._root / path)
+        try:
+            with uproot.open(where) as file:
+                return int(file[tree].num_entries)
+        except Exception as error:  # uproot and the file system raise many kinds
+            detail = str(error).strip().splitlines()
+            raise PlanError(
+                f"parts: entries: {tree!r} in {path!r} cannot be counted",
+                evidence=f"{type(error).__name__}: {detail[0] if detail else ''}"[:300],
+                fix="check file and tree, or give the number of entries as 'total'",
+            ) from error
+
+
+def total_size(files: Iterable[InputFile]) -> int:
+    """The sum of the sizes, in bytes."""
+    return sum(file.size_b for file in files)

@@ -1,0 +1,209 @@
+"""Puts results where the user looks for them, under their final names only when they are whole, and says what they are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import septum
+from septum.collect import Outcome
+from septum.errors import SeptumError, StateError
+from septum.ledger import Row, StoredOutput
+from septum.merge.results import Result
+from septum.plan import Plan
+from septum.state import Receipt, write_whole
+from septum.units import show_size
+
+MANIFEST = "septum.json"
+SUMMARY = "summary.md"
+KEPT = "parts"
+
+
+def partial_name(name: str) -> str:
+    """The name of a result with missing parts: `dimuon.partial.root`."""
+    path = Path(name)
+    return str(path.with_name(f"{path.stem}.partial{path.suffix}"))
+
+
+def clear_old(folder: Path, plan: Plan) -> None:
+    """Remove what an earlier run left under the names of this one, so that a failure leaves nothing that looks whole.
+
+    Raises:
+        StateError: The folder is no folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise StateError(f"result: {folder} is not a folder", fix="choose another one with --result")
+    names = [MANIFEST, SUMMARY, *(name for merge in plan.merges for name in (merge.result, partial_name(merge.result)))]
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / KEPT, ignore_errors=True)
+
+
+def publish(
+    folder: Path,
+    plan: Plan,
+    receipt: Receipt,
+    outcome: Outcome,
+    *,
+    rows: Sequence[Row],
+    stored: Mapping[tuple[str, int], StoredOutput],
+    outputs: Path,
+    engine: str,
+) -> dict[str, Path]:
+    """Write results, manifest and summary.
+
+    Args:
+        folder: The result folder.
+        plan: The plan.
+        receipt: Of the submission.
+        outcome: How the run ended; without results only manifest and summary are written.
+        rows: All parts as the ledger has them.
+        stored: All verified outputs.
+        outputs: The folder that `stored` is relative to.
+        engine: What merged.
+
+    Returns:
+        The published results by their name in the plan.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = outcome.error is None
+    published: dict[str, Path] = {}
+    if outcome.results or (whole and not plan.merges):
+        _keep_unmerged(folder, plan, stored, outputs)
+    for result in outcome.results:
+        target = folder / (partial_name(result.name) if result.missing else result.name)
+        _move(result.path, target)
+        published[result.name] = target
+    manifest = _manifest(plan, receipt, outcome, rows, published, engine)
+    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    write_whole(folder / SUMMARY, summary_text(plan, outcome, published))
+    return published
+
+
+def publish_failure(folder: Path, plan: Plan, receipt: Receipt, error: SeptumError, *, rows: Sequence[Row]) -> None:
+    """Write manifest and summary of a run that has no result."""
+    outcome = Outcome(results=(), failed=tuple(row for row in rows if row.cause), error=error)
+    manifest = _manifest(plan, receipt, outcome, rows, {}, "")
+    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    write_whole(folder / SUMMARY, summary_text(plan, outcome, {}))
+
+
+def _keep_unmerged(folder: Path, plan: Plan, stored: Mapping[tuple[str, int], StoredOutput], outputs: Path) -> None:
+    merged = {merge.output for merge in plan.merges}
+    for (part, number), item in stored.items():
+        if number not in merged:
+            _copy(outputs / item.path, folder / KEPT / part / plan.outputs[number].path)
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        source.replace(target)
+    except OSError:  # another file system
+        _copy(source, target)
+        source.unlink()
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.new")
+    shutil.copyfile(source, temporary)
+    temporary.replace(target)
+
+
+def _manifest(
+    plan: Plan,
+    receipt: Receipt,
+    outcome: Outcome,
+    rows: Sequence[Row],
+    published: Mapping[str, Path],
+    engine: str,
+) -> dict[str, Any]:
+    error = outcome.error
+    return {
+        "format": 1,
+        "septum": septum.__version__,
+        "name": plan.name,
+        "complete": error is None,
+        "plan": plan.hash,
+        "run": receipt.tag,
+        "cluster": receipt.cluster,
+        "schedd": receipt.schedd,
+        "image": plan.image,
+        "engine": engine,
+        "error": None if error is None else {"code": error.code, "exit_code": error.exit_code, "what": error.what},
+        "results": [
+            {
+                "name": result.name,
+                "file": published[result.name].name,
+                "size_b": result.size_b,
+                "sha256": result.sha256,
+                "parts": list(result.parts),
+                "missing": list(result.missing),
+                "objects": {
+                    path: {"class": kind, "entries": entries} for path, (kind, entries) in result.objects.items()
+                },
+            }
+            for result in outcome.results
+        ],
+        "parts": [
+            {
+                "id": row.id,
+                "values": {name: value for name, value in plan.by_id[row.id].values},
+                "fingerprint": plan.by_id[row.id].fingerprint,
+                "state": row.state.value,
+                "attempts": row.attempts,
+                "host": row.host,
+                "cause": row.cause,
+                "message": row.message,
+            }
+            for row in rows
+        ],
+    }
+
+
+def summary_text(plan: Plan, outcome: Outcome, published: Mapping[str, Path]) -> str:
+    """The run in Markdown: the results with what they hold, and the parts that failed."""
+    count = len(plan.parts)
+    if outcome.error is None:
+        head = f"**Whole**: all {count} parts are in."
+    elif outcome.results:
+        head = f"**Partial**: {len(outcome.failed)} of {count} parts are missing, within the tolerance of {plan.tolerance}."
+    else:
+        head = f"**No result**: {outcome.error.what} [{outcome.error.code}]"
+    lines = [f"# {plan.name}", "", head, ""]
+    for result in outcome.results:
+        lines += [
+            f"## {published[result.name].name}",
+            "",
+            f"{show_size(result.size_b)}, {len(result.parts)} parts, sha256 `{result.sha256}`",
+            "",
+            "| object | class | entries |",
+            "| --- | --- | ---: |",
+            *(f"| {path} | {kind} | {entries:.15g} |" for path, (kind, entries) in sorted(result.objects.items())),
+            "",
+        ]
+    if outcome.failed:
+        lines += ["## Parts that failed", "", "| part | cause | what |", "| --- | --- | --- |"]
+        lines += [f"| {row.id} | {row.cause} | {_cell(row.message or '')} |" for row in outcome.failed[:100]]
+        lines += [f"| … | | and {len(outcome.failed) - 100} more |"] if len(outcome.failed) > 100 else []  # noqa: PLR2004
+        lines += [""]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def objects_table(results: Sequence[Result]) -> list[str]:
+    """The objects of the results as lines of a table for a terminal, at most 20 a result."""
+    lines: list[str] = []
+    for result in results:
+        rows = [(path, kind, f"{entries:.15g}") for path, (kind, entries) in sorted(result.objects.items())]
+        width = max(len(path) for path, _, _ in rows[:20])
+        lines += [f"{path:<{width}}  {kind:<10}  {entries:>14} entries" for path, kind, entries in rows[:20]]
+        lines += [f"… and {len(rows) - 20} more objects"] if len(rows) > 20 else []  # noqa: PLR2004 - a screen
+    return lines

@@ -1,0 +1,492 @@
+"""The three stages of a run, wired: prepare, submit, collect. Here the pure parts and the edges meet; nothing prints.
+
+Each stage takes its options and a function that takes lines for people, and returns values or raises a `SeptumError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from septum.backends.base import Backend, JobReport, Run, run_tag
+from septum.errors import (
+    CancelledError,
+    ConfigError,
+    PrepareError,
+    SeptumError,
+    StateError,
+    SubmitRefusedError,
+)
+from septum.plan import Part, Plan
+from septum.state import Receipt, State
+from septum.states import HOLD_CODES, HoldAction, JobState, PartState
+
+if TYPE_CHECKING:
+    from septum.clusters.profile import Profile
+    from septum.collect import Clock, Outcome
+    from septum.credentials import Credentials
+    from septum.ledger import Ledger
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line and the environment ask for.
+
+    Attributes:
+        config: `septum.yaml`.
+        cluster: The name or path of a profile.
+        overrides: Keys of the profile and their values.
+        image: Replaces the image of `septum.yaml`.
+        prefix: The prefix of the CI jobs.
+        state: The state folder.
+        result: The result folder.
+        environ: The environment.
+    """
+
+    config: Path
+    cluster: str
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
+    prefix: str = ""
+    state: Path = Path(".septum")
+    result: Path = Path("result")
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    @property
+    def root(self) -> Path:
+        """The folder of `septum.yaml`."""
+        return self.config.parent
+
+
+# ── prepare ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def make_plan(options: Options, *, only: Sequence[str] = ()) -> Plan:
+    """Read `septum.yaml` and make the plan; writes nothing.
+
+    Args:
+        options: The options.
+        only: Ids of parts to keep; all without.
+
+    Raises:
+        ConfigError: `septum.yaml` is wrong.
+        PlanError: No complete plan follows from it.
+    """
+    from septum import planning, yamltext
+    from septum.config import Analysis
+    from septum.validation import validate
+
+    document = yamltext.read(options.config, ConfigError, str(options.config))
+    analysis = validate(Analysis, document, error=ConfigError)
+    own = [name for name in (_below(options.state, options.root), _below(options.result, options.root)) if name]
+    plan = planning.make_plan(analysis, options.root, image=options.image, leave_out=own)
+    return planning.keep(plan, only) if only else plan
+
+
+def _below(folder: Path, root: Path) -> str:
+    with contextlib.suppress(ValueError):
+        return folder.resolve().relative_to(root.resolve()).parts[0]
+    return ""
+
+
+def prepare(options: Options, say: Say, *, only: Sequence[str] = ()) -> Plan:
+    """Run the user's own preparation, make the plan, and write it with its inputs into an empty state folder.
+
+    Raises:
+        PrepareError: A line under `prepare` failed.
+        StateError: The state folder holds a run that has not ended.
+    """
+    _refuse_unfinished(State(options.state))
+    _run_preparation(options, say)
+    plan = make_plan(options, only=only)
+    state = State(options.state)
+    state.clear()
+    state.store_plan(plan, options.root)
+    return plan
+
+
+def _refuse_unfinished(state: State) -> None:
+    if not (state.folder / "receipt.json").is_file():
+        return
+    receipt = state.load_receipt()
+    with state.open_ledger() as ledger:
+        unfinished = [row for row in ledger.rows() if not row.state.final]
+    if receipt.schedd and unfinished:
+        raise StateError(
+            f"state: {state.folder} holds a run on {receipt.cluster} that has not ended",
+            evidence=f"{len(unfinished)} parts are open; tag {receipt.tag}",
+            fix="end it first: 'septum collect' brings it home, 'septum cancel' removes its jobs",
+        )
+
+
+def _run_preparation(options: Options, say: Say) -> None:
+    from septum import yamltext
+    from septum.config import Analysis
+    from septum.environment import for_user_code
+    from septum.validation import validate
+
+    document = yamltext.read(options.config, ConfigError, str(options.config))
+    analysis = validate(Analysis, document, error=ConfigError)
+    if not analysis.prepare:
+        return
+    say(f"preparing: {len(analysis.prepare)} lines of {options.config.name}")
+    done = subprocess.run(
+        [analysis.shell, "-e", "-c", "\n".join(analysis.prepare)],
+        cwd=options.root,
+        env=for_user_code(options.environ, secrets=_all_secret_names(options)),
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise PrepareError(
+            f"prepare: a line ended with exit code {done.returncode}",
+            evidence="its own words stand above",
+            fix=f"correct the lines under 'prepare' in {options.config}",
+        )
+
+
+def _all_secret_names(options: Options) -> list[str]:
+    """The names of the secrets of the chosen cluster; without a usable profile there are none to leave out by name."""
+    from septum.credentials import secret_variables
+
+    with contextlib.suppress(SeptumError):
+        return secret_variables(load_profile(options, complete=False))
+    return []
+
+
+def load_profile(options: Options, *, complete: bool = True) -> Profile:
+    """The profile of the chosen cluster, with what the environment and `--set` say otherwise."""
+    from septum.clusters.catalog import load_profile as load
+
+    return load(
+        options.cluster, environ=options.environ, root=options.root, overrides=options.overrides, complete=complete
+    ).profile
+
+
+# ── submit ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """What a submission did: parts that are new in the queue, and parts whose jobs were there already."""
+
+    receipt: Receipt
+    new: int
+    attached: int
+
+
+def submit(options: Options, say: Say, clock: Clock, *, tag: str | None = None) -> Submitted:
+    """Submit all parts of the plan that have no job yet. Doing it twice submits nothing twice.
+
+    Args:
+        options: The options.
+        say: Takes lines for people.
+        clock: Time.
+        tag: The tag of the run; made of GitLab's variables without.
+
+    Raises:
+        SeptumError: The cluster or the credentials refused; jobs of this call are gone again.
+    """
+    from septum.credentials import obtain
+
+    state = State(options.state)
+    plan = state.load_plan()
+    profile = load_profile(options)
+    tag = tag or run_tag(plan, options.environ, prefix=options.prefix)
+    run = state.run(plan, tag)
+    if len(plan.parts) > profile.max_jobs_per_owner:
+        raise SubmitRefusedError(
+            f"cluster: {len(plan.parts)} parts are more than the {profile.max_jobs_per_owner} jobs that one owner may have",
+            fix="put more work into each part",
+        )
+    _announce_image(plan, profile, say)
+    state.write_values(plan, image=_image_on_worker(plan, profile))
+    receipt = Receipt(
+        tag=tag,
+        plan=plan.hash,
+        cluster=options.cluster,
+        collector=profile.collector,
+        schedd=profile.schedd,
+        submitted_s=int(clock.now()),
+    )
+    with state.open_ledger() as ledger:
+        ledger.begin(plan_hash=plan.hash, tag=tag, parts=(part.id for part in plan.parts), now_s=clock.now())
+        if profile.method == "local":
+            new = _note_local(plan, ledger, clock)
+            state.store_receipt(receipt)
+            return Submitted(receipt=receipt, new=new, attached=0)
+        with obtain(profile, environ=options.environ, need_s=_needed_s(plan, profile)) as credentials:
+            for warning in credentials.warnings:
+                say(f"warning: {warning}")
+            _check_access(profile, credentials, run, say)
+            with _backend(run, profile, credentials, options) as backend, removing_on_signal(backend, say):
+                new, attached = _submit_missing(run, backend, ledger, profile, clock)
+        state.store_receipt(receipt)
+    return Submitted(receipt=receipt, new=new, attached=attached)
+
+
+def _needed_s(plan: Plan, profile: Profile) -> float:
+    """How long a proxy must at least live: one part from the beginning to the end."""
+    return float(plan.request.time_s or profile.default_time)
+
+
+def _check_access(profile: Profile, credentials: Credentials, run: Run, say: Say) -> None:
+    from septum.backends.htcondor import check
+
+    found = dict(check(profile, credentials, run.sent))
+    say(f"schedd {found['schedd']} takes us for {found['account']}")
+
+
+def _announce_image(plan: Plan, profile: Profile, say: Say) -> None:
+    if plan.image and profile.image_method == "none":
+        say(
+            f"note: cluster {profile.name} starts no images; the parts run in the environment that is there, not in {plan.image}"
+        )
+
+
+def _image_on_worker(plan: Plan, profile: Profile) -> str:
+    if profile.method == "local":
+        return ""
+    from septum.backends.htcondor.description import worker_image
+
+    return worker_image(plan.image, profile)
+
+
+def _note_local(plan: Plan, ledger: Ledger, clock: Clock) -> int:
+    planned = ledger.rows(PartState.PLANNED)
+    ledger.move_all({row.id: (PartState.IDLE, {"job": f"local.{row.id}"}) for row in planned}, now_s=clock.now())
+    return len(planned)
+
+
+def _submit_missing(run: Run, backend: Backend, ledger: Ledger, profile: Profile, clock: Clock) -> tuple[int, int]:
+    """Look for jobs of this run first, take up those that are there, and submit the rest."""
+    open_rows = [
+        row
+        for row in ledger.rows()
+        if row.state in {PartState.PLANNED, PartState.IDLE, PartState.RUNNING, PartState.HELD}
+    ]
+    reports = backend.poll([row.id for row in open_rows], everything=True) or {}
+    stuck = [part for part, report in reports.items() if _never_spooled(report)]
+    if stuck:
+        backend.remove(stuck)
+    present = {
+        part: report
+        for part, report in reports.items()
+        if part not in stuck and report.state not in {JobState.LOST, JobState.REMOVED}
+    }
+    ledger.move_all(
+        {
+            part: (PartState.IDLE, {"job": report.job})
+            for part, report in present.items()
+            if any(row.id == part and row.state is PartState.PLANNED for row in open_rows)
+        },
+        now_s=clock.now(),
+    )
+    missing: list[Part] = [run.plan.by_id[row.id] for row in open_rows if row.id not in present]
+    if missing:
+        jobs = backend.submit(missing, lease_until_s=clock.now() + profile.lease)
+        ledger.move_all({part: (PartState.IDLE, {"job": job}) for part, job in jobs.items()}, now_s=clock.now())
+    return len(missing), len(present)
+
+
+def _never_spooled(report: JobReport) -> bool:
+    """Whether a job waits for files that a client that is gone did not send."""
+    return (
+        report.state is JobState.HELD
+        and HOLD_CODES.get(report.hold_code or 0) is not None
+        and (HOLD_CODES[report.hold_code or 0].action is HoldAction.WAIT)
+    )
+
+
+# ── collect ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def collect(options: Options, say: Say, clock: Clock) -> tuple[Plan, Outcome, Mapping[str, Path]]:
+    """Watch the run to its end, and publish its results.
+
+    Returns:
+        The plan, how it ended, and the published files by the name of their result.
+
+    Raises:
+        SeptumError: There is no result; the result folder says why and holds nothing that looks whole.
+    """
+    from septum import publish
+
+    state = State(options.state)
+    plan = state.load_plan()
+    receipt = state.load_receipt()
+    profile = load_profile(options)
+    if receipt.plan != plan.hash:
+        raise StateError("receipt: it belongs to another plan", fix="submit this plan first with 'septum submit'")
+    if (receipt.cluster, receipt.schedd) != (options.cluster, profile.schedd):
+        raise StateError(
+            f"receipt: the run is on {receipt.cluster} ({receipt.schedd or 'this machine'}), not on {options.cluster}",
+            fix=f"collect with the cluster that it was submitted to: --cluster {receipt.cluster}",
+        )
+    publish.clear_old(options.result, plan)
+    run = state.run(plan, receipt.tag)
+    with state.open_ledger() as ledger:
+        try:
+            outcome, engine = _collect(run, ledger, profile, options, say, clock)
+            if not outcome.results and outcome.error is not None:
+                raise outcome.error
+            published = publish.publish(
+                options.result,
+                plan,
+                receipt,
+                outcome,
+                rows=ledger.rows(),
+                stored=ledger.outputs(),
+                outputs=run.outputs,
+                engine=engine,
+            )
+        except SeptumError as error:
+            publish.publish_failure(options.result, plan, receipt, error, rows=ledger.rows())
+            raise
+    return plan, outcome, published
+
+
+def _collect(
+    run: Run, ledger: Ledger, profile: Profile, options: Options, say: Say, clock: Clock
+) -> tuple[Outcome, str]:
+    from septum.collect import Collector
+    from septum.credentials import obtain
+    from septum.merge.engine import find_hadd
+    from septum.merge.results import Merger
+
+    rows = ledger.rows()
+    if rows and all(row.state is PartState.MERGED for row in rows):
+        raise StateError(
+            "run: it has been collected already",
+            fix="its results were in the result folder; run again to make them anew",
+        )
+    if unsent := [row.id for row in rows if row.state is PartState.PLANNED] or not rows:
+        raise StateError(
+            f"run: {len(unsent) if isinstance(unsent, list) else 'all'} parts have not been submitted",
+            fix="submit them first with 'septum submit'",
+        )
+    engine = find_hadd(options.environ)
+    merger = Merger(run.plan, engine, outputs=run.outputs, scratch=run.folder / "merge")
+    with obtain(profile, environ=options.environ, need_s=0) as credentials:
+        with _backend(run, profile, credentials, options) as backend, removing_on_signal(backend, say):
+            if profile.method == "local":
+                going = ledger.rows(PartState.IDLE, PartState.RUNNING, PartState.HELD)
+                backend.submit([run.plan.by_id[row.id] for row in going], lease_until_s=0)
+            collector = Collector(
+                run=run,
+                backend=backend,
+                ledger=ledger,
+                profile=profile,
+                merger=merger,
+                keep_fresh=credentials.keep_fresh,
+                say=say,
+                clock=clock,
+            )
+            outcome = collector.collect()
+            if outcome.results or outcome.error is None:
+                merged = {result.name: (_output_of(run.plan, result.name), result.parts) for result in outcome.results}
+                ledger.finish(merged, now_s=clock.now())
+            _clean_queue(backend, say)
+    return outcome, engine.name
+
+
+def _output_of(plan: Plan, result: str) -> int:
+    return next(merge.output for merge in plan.merges if merge.result == result)
+
+
+def _clean_queue(backend: Backend, say: Say) -> None:
+    """Remove the run's jobs: their outputs are safe, or judged."""
+    try:
+        backend.remove(None)
+    except SeptumError as error:
+        say(f"warning: {error.what}; the jobs leave the queue by themselves")
+
+
+def cancel(options: Options, say: Say) -> int:
+    """Remove all jobs of the run in the state folder; returns how many went."""
+    from septum.credentials import obtain
+
+    state = State(options.state)
+    plan = state.load_plan()
+    receipt = state.load_receipt()
+    profile = load_profile(options)
+    if profile.method == "local":
+        say("the parts of a local run end with their septum")
+        return 0
+    with obtain(profile, environ=options.environ, need_s=0) as credentials:
+        with _backend(state.run(plan, receipt.tag), profile, credentials, options) as backend:
+            return backend.remove(None)
+
+
+@contextlib.contextmanager
+def _backend(run: Run, profile: Profile, credentials: Credentials, options: Options) -> Iterator[Backend]:
+    backend: Backend
+    run.sent.mkdir(parents=True, exist_ok=True)
+    if profile.method == "local":
+        from septum.backends.local import LocalBackend
+        from septum.credentials import secret_variables
+        from septum.environment import for_user_code
+
+        environ = for_user_code(options.environ, secrets=secret_variables(profile))
+        if credentials.proxy_file is not None:
+            environ["X509_USER_PROXY"] = str(credentials.proxy_file)
+        backend = LocalBackend(run, slots=profile.slots, environ=environ, time_s=None)
+    else:
+        from septum.backends.htcondor import HTCondorBackend
+
+        backend = HTCondorBackend(run, profile, credentials)
+    try:
+        yield backend
+    finally:
+        backend.close()
+
+
+class _Interrupted(BaseException):
+    """A signal asked septum to stop. No Exception: nothing on the way may take it for an error of its own."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextlib.contextmanager
+def removing_on_signal(backend: Backend, say: Say) -> Iterator[None]:
+    """While inside, SIGTERM, SIGINT and SIGHUP remove the jobs of the run before septum ends.
+
+    Raises:
+        CancelledError: One of them came.
+    """
+
+    def handle(number: int, _: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not stop the removal
+        raise _Interrupted(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    try:
+        yield
+    except _Interrupted as interrupted:
+        name = signal.Signals(interrupted.number).name
+        say(f"{name}: removing the jobs of this run")
+        try:
+            removed = backend.remove(None)
+        except SeptumError as error:
+            raise CancelledError(
+                f"cancelled by {name}; the jobs could not be removed",
+                evidence=error.what,
+                fix="they remove themselves at the end of their lease",
+            ) from error
+        raise CancelledError(
+            f"cancelled by {name}; {removed} jobs were removed", fix="run again to begin anew"
+        ) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,158 @@
+"""The state folder: plan, files to send, receipt and ledger of one run. Every file is written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from septum.backends.base import Run
+from septum.errors import StateError
+from septum.ledger import Ledger
+from septum.plan import Plan, from_json, to_json
+from septum.worker.sandbox import SHARED, WRAPPER, own_name, values_name, values_text, wrapper_text, write_archive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What `submit` leaves for `collect`.
+
+    Attributes:
+        tag: The tag of the run in the queue.
+        plan: The plan's hash.
+        cluster: The name or path of the profile.
+        collector: `host:port`, and
+        schedd: the name of the schedd that took the jobs; empty for `local`.
+        submitted_s: Seconds since the epoch.
+    """
+
+    tag: str
+    plan: str
+    cluster: str
+    collector: str
+    schedd: str
+    submitted_s: int
+
+
+class State:
+    """The state folder of one run.
+
+    Args:
+        folder: Made when the first file is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+
+    @property
+    def ledger_path(self) -> Path:
+        """The ledger's file."""
+        return self.folder / "run.sqlite"
+
+    def open_ledger(self) -> Ledger:
+        """Open the ledger, or make an empty one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return Ledger(self.ledger_path)
+
+    def clear(self) -> None:
+        """Remove everything."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+
+    def store_plan(self, plan: Plan, root: Path) -> None:
+        """Write the plan and the archives of its inputs.
+
+        Raises:
+            StateError: An input is not what the plan recorded.
+        """
+        send = self.folder / "send"
+        send.mkdir(parents=True, exist_ok=True)
+        if plan.inputs:
+            write_archive(send / SHARED, root, plan.inputs, compress=True)
+        for part in plan.parts:
+            if part.inputs:
+                write_archive(send / own_name(part.id), root, part.inputs, compress=False)
+        # Last: a plan that is there is complete.
+        write_whole(self.folder / "plan.json", to_json(plan))
+
+    def load_plan(self) -> Plan:
+        """Read the plan.
+
+        Raises:
+            StateError: It is not there, or damaged.
+        """
+        path = self.folder / "plan.json"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise StateError(
+                f"plan: there is none in {self.folder}", evidence=str(error), fix="make it first with 'septum prepare'"
+            ) from error
+        return from_json(text, name=str(path))
+
+    def write_values(self, plan: Plan, *, image: str) -> None:
+        """Write the wrapper and the file of values of every part, ready to be sent.
+
+        Args:
+            plan: The plan.
+            image: The image as the workers name it, empty for none.
+        """
+        send = self.folder / "send"
+        send.mkdir(parents=True, exist_ok=True)
+        write_whole(send / WRAPPER, wrapper_text(), mode=0o755)
+        for part in plan.parts:
+            (send / values_name(part.id)).write_text(values_text(plan, part, image=image), encoding="utf-8")
+        missing = [name for name in ([SHARED] if plan.inputs else []) if not (send / name).is_file()]
+        missing += [
+            own_name(part.id) for part in plan.parts if part.inputs and not (send / own_name(part.id)).is_file()
+        ]
+        if missing:
+            raise StateError(
+                f"plan: {missing[0]} is missing in {send}", fix="keep the whole state folder between the CI jobs"
+            )
+
+    def store_receipt(self, receipt: Receipt) -> None:
+        """Write the receipt."""
+        write_whole(self.folder / "receipt.json", json.dumps({"format": 1, **asdict(receipt)}, indent=1) + "\n")
+
+    def load_receipt(self) -> Receipt:
+        """Read the receipt.
+
+        Raises:
+            StateError: It is not there, or damaged.
+        """
+        path = self.folder / "receipt.json"
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data.pop("format") != 1:
+                raise ValueError("another format")
+            return Receipt(**data)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StateError(
+                f"receipt: none that can be read in {self.folder}",
+                evidence=f"{type(error).__name__}: {error}",
+                fix="submit first with 'septum submit'",
+            ) from error
+
+    def run(self, plan: Plan, tag: str) -> Run:
+        """The run that this folder belongs to."""
+        return Run(tag=tag, plan=plan, folder=self.folder)
+
+
+def write_whole(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Write a file under a temporary name, flush it to the disk, and rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,182 @@
+"""What became of one part: reads the files that came back and says whether they are what the plan expects."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from septum.backends.base import JobReport
+from septum.errors import (
+    OutputDamagedError,
+    OutputMissingError,
+    PartExitError,
+    PartImageError,
+    PartLostError,
+    PartSignalError,
+    PartTimeoutError,
+)
+from septum.plan import Part, Plan
+from septum.units import show_duration, show_size
+from septum.worker.sandbox import Status, log_names, output_name, parse_status, status_name
+
+if TYPE_CHECKING:
+    from septum.merge.rootfile import FileSummary
+
+_TAIL_LINES = 12
+_TAIL_B = 4000
+_FIRST_SIGNAL_CODE = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """A part that delivered; `summaries` holds one for each ROOT output, by its number."""
+
+    status: Status
+    summaries: Mapping[int, FileSummary]
+
+
+def has_status(folder: Path, part_id: str) -> bool:
+    """Whether the status file of a part has come back at all."""
+    return (folder / status_name(part_id)).is_file()
+
+
+def verify(plan: Plan, part: Part, folder: Path, report: JobReport) -> Verified:
+    """Judge one part by what came back from it.
+
+    Args:
+        plan: The plan.
+        part: The part.
+        folder: Where its files have been fetched to.
+        report: What the backend says of its job.
+
+    Raises:
+        PartError: Of the class that says why the part did not deliver.
+        StructureError: An output holds something whose merge cannot be checked.
+    """
+    status = _status(folder, part)
+    name = part.describe()
+    where = f"job {report.job} on {report.host or 'an unknown host'}, {report.attempts} attempt{'s' * (report.attempts != 1)}"
+    evidence = "\n".join([where, *_tail(folder, part.id)])
+    if report.timed_out:
+        raise time_out(plan, part, evidence)
+    if report.signal is not None or (status is not None and status.stage == "stopped"):
+        number = report.signal or signal.SIGTERM
+        raise _killed(name, number, evidence)
+    if status is None or status.stage == "started":
+        raise PartLostError(
+            f"{name}: the job ended without a word from its wrapper",
+            evidence=evidence,
+            fix="the worker may have been switched off; try again, and tell the site if it is the same host",
+        )
+    if status.stage == "image":
+        raise PartImageError(
+            f"{name}: the worker did not run it in the image asked for",
+            evidence=f"{evidence}\nasked for {plan.image}, seen: {status.image or 'no container'}",
+            fix="check 'image', and 'image-method' and 'image-prefix' of the cluster's profile",
+        )
+    if status.stage != "done":
+        raise PartExitError(
+            f"{name}: could not be set up on the worker", evidence=evidence, fix="the worker's own words stand above"
+        )
+    code = status.exit_code
+    if code is not None and code > _FIRST_SIGNAL_CODE and code - _FIRST_SIGNAL_CODE in set(signal.Signals):
+        raise _killed(name, code - _FIRST_SIGNAL_CODE, evidence)
+    if code != 0:
+        raise PartExitError(
+            f"{name}: the command ended with exit code {code}",
+            evidence=evidence,
+            fix=f"run it here to see more: septum run --cluster local --parts {part.id}",
+        )
+    return Verified(status=status, summaries=_verify_outputs(plan, part, folder, status, where))
+
+
+def time_out(plan: Plan, part: Part, evidence: str) -> PartTimeoutError:
+    """The error of a part that ran longer than it may."""
+    limit = f" ({show_duration(plan.request.time_s)})" if plan.request.time_s else ""
+    return PartTimeoutError(
+        f"{part.describe()}: ran longer than 'resources: time' allows{limit}",
+        evidence=evidence,
+        fix="raise 'time' under 'resources' in septum.yaml, or put less work into each part",
+    )
+
+
+def _killed(name: str, number: int, evidence: str) -> PartSignalError:
+    try:
+        shown = f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        shown = f"signal {number}"
+    hint = "raise 'memory' under 'resources'" if number in {9, 6, 7} else "look at the log above"
+    return PartSignalError(f"{name}: was killed by {shown}", evidence=evidence, fix=f"{hint}; a crash shows in the log")
+
+
+def _status(folder: Path, part: Part) -> Status | None:
+    try:
+        text = (folder / status_name(part.id)).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return parse_status(text, part.id)
+
+
+def _tail(folder: Path, part_id: str) -> list[str]:
+    """The last lines that the command wrote, standard error first."""
+    out, err = log_names(part_id)
+    for label, name in (("stderr", err), ("stdout", out)):
+        try:
+            with (folder / name).open("rb") as stream:
+                stream.seek(max(0, (folder / name).stat().st_size - _TAIL_B))
+                lines = stream.read().decode("utf-8", "replace").rstrip().splitlines()[-_TAIL_LINES:]
+        except OSError:
+            continue
+        if lines:
+            return [f"the end of its {label}:", *("  " + _printable(line) for line in lines)]
+    return ["it wrote nothing to stdout and stderr"]
+
+
+def _printable(line: str) -> str:
+    """A line that cannot move the cursor or open a section of the CI log."""
+    return "".join(letter if letter.isprintable() or letter == "\t" else "?" for letter in line)[:300]
+
+
+def _verify_outputs(plan: Plan, part: Part, folder: Path, status: Status, where: str) -> dict[int, FileSummary]:
+    from septum.merge.rootfile import summarize
+
+    summaries: dict[int, FileSummary] = {}
+    for number, output in enumerate(plan.outputs):
+        name = f"{part.describe()}: {output.path}"
+        recorded = status.outputs[number] if number < len(status.outputs) else None
+        if recorded is None:
+            raise OutputMissingError(
+                f"{name} is missing; the command ended with exit code 0 without writing it",
+                evidence="\n".join([where, *_tail(folder, part.id)]),
+                fix="correct the command, or 'outputs' in septum.yaml",
+            )
+        path = folder / output_name(part.id, number)
+        size_b, sha256 = measure(path)
+        if (size_b, sha256) != (recorded.size_b, recorded.sha256):
+            raise OutputDamagedError(
+                f"{name} arrived damaged",
+                evidence=f"{where}\n{show_size(size_b)}, sha256 {sha256[:16]}…; "
+                f"the worker wrote {show_size(recorded.size_b)}, sha256 {recorded.sha256[:16]}…",
+                fix="try again; if it stays, a disk of the worker or of the access point is full or broken",
+            )
+        if output.path.endswith(".root"):
+            summaries[number] = summarize(path, name=name, expected=output.objects)
+    return summaries
+
+
+def measure(path: Path) -> tuple[int, str]:
+    """Size in bytes and sha256 of a file; (0, "") when it is not there."""
+    try:
+        with path.open("rb") as stream:
+            sha256 = hashlib.sha256()
+            size_b = 0
+            while block := stream.read(1 << 20):
+                size_b += len(block)
+                sha256.update(block)
+    except OSError:
+        return 0, ""
+    return size_b, sha256.hexdigest()

@@ -1,0 +1,200 @@
+"""The files that go to a worker and come back, and their names on the way.
+
+All names on the way are septum's own, made of the part's id, so nothing that a user wrote can collide, be read as
+an option, or change a submit description.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import shlex
+import tarfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from septum.errors import StateError
+from septum.plan import InputFile, Part, Plan, all_values, argv
+
+WRAPPER = "septum-part.sh"
+SHARED = "septum-inputs.tar.gz"
+MAX_EXPORTED_B = 100_000
+
+
+def values_name(part_id: str) -> str:
+    """The file that carries the values of a part to the worker."""
+    return f"septum-{part_id}.part"
+
+
+def own_name(part_id: str) -> str:
+    """The archive of the input files that only this part needs."""
+    return f"septum-{part_id}.tar"
+
+
+def status_name(part_id: str) -> str:
+    """The status file that the wrapper leaves."""
+    return f"septum-{part_id}.status"
+
+
+def output_name(part_id: str, number: int) -> str:
+    """The file that carries declared output `number` of a part back."""
+    return f"septum-{part_id}.out{number}"
+
+
+def log_names(part_id: str) -> tuple[str, str]:
+    """Standard output and standard error of a part."""
+    return f"septum-{part_id}.stdout", f"septum-{part_id}.stderr"
+
+
+def returned_names(plan: Plan, part_id: str) -> list[str]:
+    """All that comes back from a part besides its logs: the status file and every declared output."""
+    return [status_name(part_id), *(output_name(part_id, number) for number in range(len(plan.outputs)))]
+
+
+def sent_names(plan: Plan, part: Part) -> list[str]:
+    """All that goes to the worker of a part besides the wrapper."""
+    shared = [SHARED] if plan.inputs else []
+    return [values_name(part.id), *shared, *([own_name(part.id)] if part.inputs else [])]
+
+
+def wrapper_text() -> str:
+    """The wrapper that runs one part."""
+    return files("septum.worker").joinpath("part.sh").read_text(encoding="utf-8")
+
+
+# ── going out ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def values_text(plan: Plan, part: Part, *, image: str) -> str:
+    """The file that carries a part's command and values: assignments that `sh` reads, every text in single quotes.
+
+    Args:
+        plan: The plan of the part.
+        part: The part.
+        image: The image that the part must find itself in, as the worker names it; empty for none.
+    """
+    outputs = [f"SEPTUM_OUTPUT_{n}={shlex.quote(output.path)}" for n, output in enumerate(plan.outputs)]
+    lines = [
+        f"SEPTUM_SHELL={shlex.quote(plan.shell)}",
+        f"SEPTUM_IMAGE={shlex.quote(image)}",
+        f"SEPTUM_OUTPUTS={len(plan.outputs)}",
+        *outputs,
+        f"SEPTUM_SCRIPT={shlex.quote(script_text(plan, part))}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def script_text(plan: Plan, part: Part) -> str:
+    """The shell script of a part: its variables, the set-up lines, the command."""
+    values = all_values(plan, part)
+    lines = [f"export {name}={shlex.quote(text)}" for name, text in plan.environment]
+    for name, value in values.items():
+        text = value if isinstance(value, str) else "\n".join(value)
+        # The kernel refuses to start a program with a longer variable; the script itself still sees it.
+        export = "export " if len(text.encode()) < MAX_EXPORTED_B else ""
+        lines.append(f"{export}PART_{name}={shlex.quote(text)}")
+    for number, line in enumerate(plan.setup, 1):
+        lines += ["{ " + line, f"}} || {{ code=$?; echo 'septum: set-up line {number} failed' >&2; exit $code; }}"]
+    words = argv(plan, part)
+    if words is None:
+        lines += ["set -e" if plan.shell == "sh" else "set -eo pipefail", str(plan.command)]
+    else:
+        lines += ["exec " + " ".join(shlex.quote(word) for word in words)]
+    return "\n".join(lines)
+
+
+def write_archive(target: Path, root: Path, members: Iterable[InputFile], *, compress: bool) -> None:
+    """Write input files into an archive that is the same, to the last byte, for the same files.
+
+    Args:
+        target: The archive; written under a temporary name and renamed.
+        root: The folder that the paths of `members` are relative to.
+        members: The files, as the plan recorded them.
+        compress: With gzip.
+
+    Raises:
+        StateError: A file is not what the plan recorded.
+    """
+    temporary = target.with_name(target.name + ".new")
+    with temporary.open("wb") as raw:
+        stream: Any = gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0, compresslevel=6) if compress else raw
+        with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for member in sorted(members, key=lambda file: file.path):
+                _add(archive, root, member)
+        if compress:
+            stream.close()
+    temporary.replace(target)
+
+
+def _add(archive: tarfile.TarFile, root: Path, member: InputFile) -> None:
+    info = tarfile.TarInfo(member.path)
+    info.size, info.mtime, info.mode = member.size_b, 0, 0o755 if member.executable else 0o644
+    fix = "make the plan again, and do not change the inputs while septum runs"
+    try:
+        data = (root / member.path).read_bytes()
+    except OSError as error:
+        raise StateError(f"inputs: {member.path!r} cannot be read any more", evidence=str(error), fix=fix) from error
+    if len(data) != member.size_b or hashlib.sha256(data).hexdigest() != member.sha256:
+        raise StateError(f"inputs: {member.path!r} has changed since the plan was made", fix=fix)
+    archive.addfile(info, io.BytesIO(data))
+
+
+# ── coming back ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """One declared output as the worker recorded it."""
+
+    size_b: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What the wrapper wrote about one try of a part.
+
+    Attributes:
+        stage: `started` (it did not get further), `setup`, `image`, `stopped` (by a signal from outside), `done`.
+        exit_code: Of the command, 128 + n for signal n as shells have it; None if it did not run to its end.
+        outputs: One for each declared output, None where it is missing.
+    """
+
+    stage: str
+    exit_code: int | None
+    host: str
+    image: str
+    started_s: int
+    ended_s: int
+    outputs: tuple[Delivered | None, ...]
+
+
+def parse_status(text: str, part_id: str) -> Status | None:
+    """Read a status file.
+
+    Returns:
+        The status, or None when the text is not a whole status of this part.
+    """
+    try:
+        data = json.loads(text)
+        if data["format"] != 1 or data["part"] != part_id:
+            return None
+        return Status(
+            stage=str(data["stage"]),
+            exit_code=None if data["exit_code"] is None else int(data["exit_code"]),
+            host=str(data["host"]),
+            image=str(data["image"]),
+            started_s=int(data["started"]),
+            ended_s=int(data["ended"]),
+            outputs=tuple(
+                None if item is None else Delivered(size_b=int(item["size"]), sha256=str(item["sha256"]))
+                for item in data["outputs"]
+            ),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
