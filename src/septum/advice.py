@@ -29,6 +29,10 @@ ADVICE = MappingProxyType(
             "Run the pipeline again from its first CI job, so that plan, receipt and ledger belong together. "
             "If a CI job was retried after its artifacts expired, the earlier ones must be retried as well."
         ),
+        "E006": (
+            "The end of the output of that line stands under the message. The lines run in the analysis image, in the "
+            "folder of `septum.yaml`: try them there with the same image."
+        ),
         "E100": (
             "Set the variable under Settings > CI/CD > Variables. A protected variable exists on protected branches "
             "and tags only; one with an environment scope only in CI jobs of that environment."

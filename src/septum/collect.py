@@ -18,9 +18,9 @@ from septum.errors import (
     ContactLostError,
     OutputDamagedError,
     PartError,
+    PartialResultError,
     SeptumError,
     StructureError,
-    PartialResultError,
     error_of,
 )
 from septum.ledger import Ledger, Row, StoredOutput
@@ -214,7 +214,7 @@ class Collector:
                 continue
             self._looks_without.pop(row.id, None) if report.state is not JobState.LOST else self._miss(row.id)
             error = self._ends(row.id, report)
-            state = part_state(report.state)
+            state = part_state(report)
             if error is not None:
                 self._merger.fail(row.id)
                 moves[row.id] = (PartState.FAILED, {**_facts(report), **_told(error)})

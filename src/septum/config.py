@@ -1,4 +1,4 @@
-"""`septum.yaml` as typed, frozen values. Declares every key once: the JSON schema and the reference page come from here.
+"""`septum.yaml` as typed, frozen values. Declares every key once; JSON schema and reference page come from here.
 
 Says nothing about clusters and reads no file: `septum.plan` turns these values into a plan.
 """
@@ -218,7 +218,7 @@ class Analysis(Model):
     shell: Literal["sh", "bash"] = Field("sh", description="The shell that runs `setup` and a command given as text.")
     setup: list[str] = Field(
         default_factory=list,
-        description="Shell lines that run in each part before the command, in the same shell. One that fails, fails the part.",
+        description="Shell lines that run in each part before the command, in the same shell; if one fails, so does the part.",
     )
     command: list[str] | str = Field(
         min_length=1,
@@ -241,7 +241,7 @@ class Analysis(Model):
         None,
         description=(
             "Results and the output that each is merged from: `dimuon.root: hists.root`. A placeholder groups: "
-            "`{sample}.root: hists.root` gives one result for each sample. Left out: every ROOT output under its own name."
+            "`{sample}.root: hists.root` gives one a sample. Left out: every ROOT output under its own name."
         ),
     )
     resources: Resources = Field(
@@ -255,7 +255,7 @@ class Analysis(Model):
     retries: int = Field(0, ge=0, le=20, description="How often a part is run again whose command failed.")
     tolerance: Annotated[str, BeforeValidator(_tolerance)] = Field(
         "0",
-        description="How many parts may be missing, `3` or `2%`. A result with missing parts is labelled partial, exit code 39.",
+        description="How many parts may be missing, `3` or `2%`. Such a result is labelled partial, with exit code 39.",
     )
 
     @model_validator(mode="after")

@@ -11,22 +11,27 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from septum.errors import StateError
 from septum.states import ALLOWED, PartState
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS run   (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS part  (id TEXT PRIMARY KEY, state TEXT NOT NULL, job TEXT, attempts INTEGER NOT NULL DEFAULT 0,
-                                  exit_code INTEGER, cause TEXT, message TEXT, evidence TEXT, fix TEXT, host TEXT,
+CREATE TABLE IF NOT EXISTS part  (id TEXT PRIMARY KEY, state TEXT NOT NULL, job TEXT,
+                                  attempts INTEGER NOT NULL DEFAULT 0, exit_code INTEGER, cause TEXT, message TEXT,
+                                  evidence TEXT, fix TEXT, host TEXT,
                                   started_s INTEGER, ended_s INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS output(part TEXT NOT NULL REFERENCES part(id), output INTEGER NOT NULL, path TEXT NOT NULL,
                                   size_b INTEGER NOT NULL, sha256 TEXT NOT NULL,
                                   PRIMARY KEY (part, output)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS merged(part TEXT NOT NULL, output INTEGER NOT NULL, result TEXT NOT NULL,
                                   PRIMARY KEY (part, output, result)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS event (number INTEGER PRIMARY KEY, time_s REAL NOT NULL, part TEXT, state TEXT, note TEXT);
+CREATE TABLE IF NOT EXISTS event (number INTEGER PRIMARY KEY, time_s REAL NOT NULL,
+                                  part TEXT, state TEXT, note TEXT);
 """
 
 
@@ -82,7 +87,7 @@ class Ledger:
         """Close the file."""
         self._database.close()
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -170,7 +175,7 @@ class Ledger:
                 f"SELECT {', '.join(_COLUMNS)} FROM part WHERE state IN ({marks}) ORDER BY id",  # noqa: S608 - question marks only
                 chosen,
             ).fetchall()
-        return [Row(**{**dict(zip(_COLUMNS, row)), "state": PartState(row[1])}) for row in found]
+        return [Row(**{**dict(zip(_COLUMNS, row, strict=True)), "state": PartState(row[1])}) for row in found]
 
     def counts(self) -> dict[PartState, int]:
         """How many parts are in each state; states without parts are left out."""
@@ -242,7 +247,7 @@ class Ledger:
         with self._guarded():
             found = self._database.execute("SELECT part, output, path, size_b, sha256 FROM output").fetchall()
         names = ("part", "output", "path", "size_b", "sha256")
-        items = [StoredOutput(**dict(zip(names, row))) for row in found]
+        items = [StoredOutput(**dict(zip(names, row, strict=True))) for row in found]
         return {(item.part, item.output): item for item in items}
 
     def finish(self, merged: Mapping[str, tuple[int, Iterable[str]]], *, now_s: float) -> None:

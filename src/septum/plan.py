@@ -1,4 +1,4 @@
-"""The plan: every part with its command, inputs, expected outputs and fingerprint. Pure values; reads and writes nothing.
+"""The plan: every part with its command, inputs, expected outputs and fingerprint. Pure values; no I/O.
 
 The plan is made before anything is submitted and never changes afterwards: it is the denominator of the result.
 """
@@ -146,7 +146,9 @@ def fill(word: str, values: Mapping[str, Value]) -> list[str]:
             return match[0][0]
         value = values[match[1]]
         if not isinstance(value, str):
-            raise ValueError(f"{{{match[1]}}} holds several texts and must be a word of its own")
+            raise ValueError(  # noqa: TRY004 - the user's mistake, not a type of ours
+                f"{{{match[1]}}} holds several texts and must be a word of its own"
+            )
         return value
 
     return [_PLACEHOLDER.sub(replace, word)]
@@ -165,7 +167,7 @@ def all_values(plan: Plan, part: Part) -> dict[str, Value]:
     return {"part": part.id, "index": str(part.index), "parts": str(len(plan.parts)), **dict(part.values)}
 
 
-def fingerprint(  # noqa: D417 - the arguments are fields of Plan and Part
+def fingerprint(
     *,
     shell: str,
     setup: Sequence[str],

@@ -7,10 +7,9 @@ import glob
 import hashlib
 import io
 import itertools
-import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,8 +62,9 @@ def make_plan(analysis: Analysis, root: Path, *, image: str | None = None, leave
     files = _Files(root, leave_out)
     drafts = [draft for block in analysis.parts for draft in _expand(block, files)]
     _check_drafts(drafts, analysis.command)
-    shared_paths = files.match_inputs(analysis.inputs)
-    shared_paths += [path for path in _entry_files(analysis.parts) if path not in shared_paths]
+    # What every part needs travels in the one shared archive, wherever it is named.
+    common = set(drafts[0].own).intersection(*(draft.own for draft in drafts))
+    shared_paths = sorted({*files.match_inputs(analysis.inputs), *common})
     shared = tuple(files.describe(path) for path in shared_paths)
     outputs = tuple(OutputFile(path=output.path, objects=tuple(output.objects)) for output in analysis.outputs)
     command = analysis.command if isinstance(analysis.command, str) else tuple(analysis.command)
@@ -146,7 +146,7 @@ def _expand(block: PartBlock, files: _Files) -> Iterator[_Draft]:
         }
         if empty := [name for name, axis in axes.items() if not axis]:
             raise PlanError(f"parts: product: the list of {empty[0]!r} is empty", fix=f"give {empty[0]!r} values")
-        drafts = (_Draft(values=dict(zip(axes, values))) for values in itertools.product(*axes.values()))
+        drafts = (_Draft(values=dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values()))
     elif block.files is not None:
         drafts = _file_parts(block.files, files)
     elif block.entries is not None:
@@ -157,7 +157,7 @@ def _expand(block: PartBlock, files: _Files) -> Iterator[_Draft]:
     for draft in drafts:
         if doubled := set(draft.values) & set(block.constants):
             raise PlanError(
-                f"parts: {sorted(doubled)[0]!r} is given by the parts and by 'set' as well", fix="rename one of them"
+                f"parts: {min(doubled)!r} is given by the parts and by 'set' as well", fix="rename one of them"
             )
         yield _Draft(values={**block.constants, **draft.values}, own=draft.own)
 
@@ -180,10 +180,11 @@ def _entry_parts(spec: EntryParts, files: _Files) -> Iterator[_Draft]:
         raise PlanError(
             f"parts: entries: {spec.file}:{spec.tree} has no entries", fix="check the name of file and tree"
         )
+    own = (spec.file,) if spec.file is not None and files.is_sent(spec.file) else ()
     for first, last in _ranges(total, spec):
         values: dict[str, Value] = {} if spec.file is None else {"file": spec.file}
         values |= {"first": str(first), "last": str(last), "count": str(last - first + 1)}
-        yield _Draft(values=values)
+        yield _Draft(values=values, own=own)
 
 
 def _ranges(total: int, spec: EntryParts) -> Iterator[tuple[int, int]]:
@@ -194,11 +195,6 @@ def _ranges(total: int, spec: EntryParts) -> Iterator[tuple[int, int]]:
     count = min(spec.parts or 1, total)
     for index in range(count):
         yield total * index // count, total * (index + 1) // count - 1
-
-
-def _entry_files(blocks: Sequence[PartBlock]) -> list[str]:
-    named = (block.entries.file for block in blocks if block.entries is not None and block.entries.file is not None)
-    return list(dict.fromkeys(path for path in named if not os.path.isabs(path) and not _URL.match(path)))
 
 
 def _check_drafts(drafts: Sequence[_Draft], command: str | Sequence[str]) -> None:
@@ -313,10 +309,10 @@ class _Files:
 
     def is_sent(self, path: str) -> bool:
         """Whether a path names a file of the repository, which travels, rather than a place that workers see."""
-        return not os.path.isabs(path) and not _URL.match(path)
+        return not Path(path).is_absolute() and not _URL.match(path)
 
     def glob(self, pattern: str) -> list[str]:
-        found = sorted(glob.glob(pattern, root_dir=self._root, recursive=True))
+        found = _matches(pattern, self._root)
         files = [path for path in found if (self._root / path).is_file() and not self._is_own(path)]
         if not files:
             raise PlanError(
@@ -327,11 +323,7 @@ class _Files:
     def match_inputs(self, patterns: Sequence[str]) -> list[str]:
         found: dict[str, None] = {}
         for pattern in patterns:
-            matched = (
-                sorted(glob.glob(pattern, root_dir=self._root, recursive=True, include_hidden=False))
-                if (glob.has_magic(pattern))
-                else [pattern]
-            )
+            matched = _matches(pattern, self._root) if (glob.has_magic(pattern)) else [pattern]
             files = [file for path in matched for file in self._below(path)]
             if not files:
                 raise PlanError(
@@ -342,7 +334,7 @@ class _Files:
 
     def _below(self, path: str) -> list[str]:
         """The files that a matched path stands for: itself, or all below a folder."""
-        if os.path.isabs(path) or ".." in Path(path).parts:
+        if Path(path).is_absolute() or ".." in Path(path).parts:
             raise PlanError(
                 f"inputs: {path!r} is outside the repository",
                 fix="put the file into the repository; what workers see by themselves (/cvmfs, /eos) is no input",
@@ -359,7 +351,7 @@ class _Files:
         return bool(self._never & set(parts[:-1])) or parts[0] in self._never
 
     def _beside(self, pattern: str) -> str:
-        folder = self._root / Path(pattern.split("*")[0]).parent
+        folder = self._root / Path(pattern.split("*", 1)[0]).parent
         if not folder.is_dir():
             return (
                 f"there is no folder {folder.relative_to(self._root) if folder.is_relative_to(self._root) else folder}"
@@ -442,12 +434,12 @@ class _Files:
                     evidence=",".join(row)[:200],
                     fix='quote fields that hold a comma: "a,b"',
                 )
-            yield dict(zip(names, row))
+            yield dict(zip(names, row, strict=True))
 
     def count_entries(self, path: str, tree: str) -> int:
         import uproot
 
-        where = path if os.path.isabs(path) or _URL.match(path) else str(self._root / path)
+        where = path if Path(path).is_absolute() or _URL.match(path) else str(self._root / path)
         try:
             with uproot.open(where) as file:
                 return int(file[tree].num_entries)
@@ -458,6 +450,11 @@ class _Files:
                 evidence=f"{type(error).__name__}: {detail[0] if detail else ''}"[:300],
                 fix="check file and tree, or give the number of entries as 'total'",
             ) from error
+
+
+def _matches(pattern: str, root: Path) -> list[str]:
+    # Path.glob knows no absolute patterns.
+    return sorted(glob.glob(pattern, root_dir=root, recursive=True))  # noqa: PTH207
 
 
 def total_size(files: Iterable[InputFile]) -> int:

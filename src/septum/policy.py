@@ -14,14 +14,16 @@ LOST_AFTER_LOOKS = 3
 """How many looks in a row a job may be neither in the queue nor in the history."""
 
 
-def part_state(state: JobState) -> PartState | None:
+def part_state(report: JobReport) -> PartState | None:
     """The state of a part whose job is in this state; None where only an error follows."""
+    if report.state is JobState.HELD and hold_of(report.hold_code or 0).action is HoldAction.WAIT:
+        return PartState.IDLE  # its input files still arrive at the schedd
     return {
         JobState.IDLE: PartState.IDLE,
         JobState.RUNNING: PartState.RUNNING,
         JobState.HELD: PartState.HELD,
         JobState.ENDED: PartState.ENDED,
-    }.get(state)
+    }.get(report.state)
 
 
 def judge(plan: Plan, part: Part, report: JobReport, *, patience_s: int, lost_looks: int) -> PartError | None:

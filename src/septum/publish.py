@@ -1,4 +1,4 @@
-"""Puts results where the user looks for them, under their final names only when they are whole, and says what they are."""
+"""Puts results where the user looks for them, under final names only when they are whole, and says what they are."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _manifest(
         "parts": [
             {
                 "id": row.id,
-                "values": {name: value for name, value in plan.by_id[row.id].values},
+                "values": dict(plan.by_id[row.id].values),
                 "fingerprint": plan.by_id[row.id].fingerprint,
                 "state": row.state.value,
                 "attempts": row.attempts,
@@ -171,7 +171,8 @@ def summary_text(plan: Plan, outcome: Outcome, published: Mapping[str, Path]) ->
     if outcome.error is None:
         head = f"**Whole**: all {count} parts are in."
     elif outcome.results:
-        head = f"**Partial**: {len(outcome.failed)} of {count} parts are missing, within the tolerance of {plan.tolerance}."
+        missing = len(outcome.failed)
+        head = f"**Partial**: {missing} of {count} parts are missing, within the tolerance of {plan.tolerance}."
     else:
         head = f"**No result**: {outcome.error.what} [{outcome.error.code}]"
     lines = [f"# {plan.name}", "", head, ""]

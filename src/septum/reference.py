@@ -15,7 +15,7 @@ from septum.clusters.profile import DURATIONS, SIZES, Profile
 from septum.components import model
 from septum.components.render import inputs_table, jobs_table
 from septum.config import Analysis
-from septum.errors import SeptumError, every_error
+from septum.errors import SeptumError, StateError, every_error
 from septum.validation import kebab
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ def pages(root: Path) -> dict[Path, str]:
 def errors_page() -> str:
     """Every error code with its anchor, its meaning and what to do, and the table of exit codes."""
     entries = sorted(every_error(), key=lambda error: error.code)
+    silent = [error.code for error in entries if error.code not in ADVICE]
+    if silent:
+        raise StateError(f"no advice for {', '.join(silent)}", fix="write it in src/septum/advice.py")
     by_exit: dict[int, list[type[SeptumError]]] = {}
     for error in entries:
         by_exit.setdefault(error.exit_code, []).append(error)

@@ -204,7 +204,7 @@ def submit(options: Options, say: Say, clock: Clock, *, tag: str | None = None) 
     run = state.run(plan, tag)
     if len(plan.parts) > profile.max_jobs_per_owner:
         raise SubmitRefusedError(
-            f"cluster: {len(plan.parts)} parts are more than the {profile.max_jobs_per_owner} jobs that one owner may have",
+            f"cluster: {len(plan.parts)} parts are more than the {profile.max_jobs_per_owner} jobs of one owner",
             fix="put more work into each part",
         )
     _announce_image(plan, profile, say)
@@ -220,7 +220,7 @@ def submit(options: Options, say: Say, clock: Clock, *, tag: str | None = None) 
     with state.open_ledger() as ledger:
         ledger.begin(plan_hash=plan.hash, tag=tag, parts=(part.id for part in plan.parts), now_s=clock.now())
         if profile.method == "local":
-            new = _note_local(plan, ledger, clock)
+            new = _note_local(ledger, clock)
             state.store_receipt(receipt)
             return Submitted(receipt=receipt, new=new, attached=0)
         with obtain(profile, environ=options.environ, need_s=_needed_s(plan, profile)) as credentials:
@@ -247,9 +247,7 @@ def _check_access(profile: Profile, credentials: Credentials, run: Run, say: Say
 
 def _announce_image(plan: Plan, profile: Profile, say: Say) -> None:
     if plan.image and profile.image_method == "none":
-        say(
-            f"note: cluster {profile.name} starts no images; the parts run in the environment that is there, not in {plan.image}"
-        )
+        say(f"note: cluster {profile.name} starts no images; the parts run as they are, not in {plan.image}")
 
 
 def _image_on_worker(plan: Plan, profile: Profile) -> str:
@@ -260,7 +258,7 @@ def _image_on_worker(plan: Plan, profile: Profile) -> str:
     return worker_image(plan.image, profile)
 
 
-def _note_local(plan: Plan, ledger: Ledger, clock: Clock) -> int:
+def _note_local(ledger: Ledger, clock: Clock) -> int:
     planned = ledger.rows(PartState.PLANNED)
     ledger.move_all({row.id: (PartState.IDLE, {"job": f"local.{row.id}"}) for row in planned}, now_s=clock.now())
     return len(planned)
@@ -375,26 +373,29 @@ def _collect(
         )
     engine = find_hadd(options.environ)
     merger = Merger(run.plan, engine, outputs=run.outputs, scratch=run.folder / "merge")
-    with obtain(profile, environ=options.environ, need_s=0) as credentials:
-        with _backend(run, profile, credentials, options) as backend, removing_on_signal(backend, say):
-            if profile.method == "local":
-                going = ledger.rows(PartState.IDLE, PartState.RUNNING, PartState.HELD)
-                backend.submit([run.plan.by_id[row.id] for row in going], lease_until_s=0)
-            collector = Collector(
-                run=run,
-                backend=backend,
-                ledger=ledger,
-                profile=profile,
-                merger=merger,
-                keep_fresh=credentials.keep_fresh,
-                say=say,
-                clock=clock,
-            )
-            outcome = collector.collect()
-            if outcome.results or outcome.error is None:
-                merged = {result.name: (_output_of(run.plan, result.name), result.parts) for result in outcome.results}
-                ledger.finish(merged, now_s=clock.now())
-            _clean_queue(backend, say)
+    with (
+        obtain(profile, environ=options.environ, need_s=0) as credentials,
+        _backend(run, profile, credentials, options) as backend,
+        removing_on_signal(backend, say),
+    ):
+        if profile.method == "local":
+            going = ledger.rows(PartState.IDLE, PartState.RUNNING, PartState.HELD)
+            backend.submit([run.plan.by_id[row.id] for row in going], lease_until_s=0)
+        collector = Collector(
+            run=run,
+            backend=backend,
+            ledger=ledger,
+            profile=profile,
+            merger=merger,
+            keep_fresh=credentials.keep_fresh,
+            say=say,
+            clock=clock,
+        )
+        outcome = collector.collect()
+        if outcome.results or outcome.error is None:
+            merged = {result.name: (_output_of(run.plan, result.name), result.parts) for result in outcome.results}
+            ledger.finish(merged, now_s=clock.now())
+        _clean_queue(backend, say)
     return outcome, engine.name
 
 
@@ -421,9 +422,12 @@ def cancel(options: Options, say: Say) -> int:
     if profile.method == "local":
         say("the parts of a local run end with their septum")
         return 0
-    with obtain(profile, environ=options.environ, need_s=0) as credentials:
-        with _backend(state.run(plan, receipt.tag), profile, credentials, options) as backend:
-            return backend.remove(None)
+    run = state.run(plan, receipt.tag)
+    with (
+        obtain(profile, environ=options.environ, need_s=0) as credentials,
+        _backend(run, profile, credentials, options) as backend,
+    ):
+        return backend.remove(None)
 
 
 @contextlib.contextmanager

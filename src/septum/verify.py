@@ -59,7 +59,8 @@ def verify(plan: Plan, part: Part, folder: Path, report: JobReport) -> Verified:
     """
     status = _status(folder, part)
     name = part.describe()
-    where = f"job {report.job} on {report.host or 'an unknown host'}, {report.attempts} attempt{'s' * (report.attempts != 1)}"
+    attempts = f"{report.attempts} attempt{'s' * (report.attempts != 1)}"
+    where = f"job {report.job} on {report.host or 'an unknown host'}, {attempts}"
     evidence = "\n".join([where, *_tail(folder, part.id)])
     if report.timed_out:
         raise time_out(plan, part, evidence)

@@ -241,8 +241,9 @@ class _Converter:
             raise self._tag_error(node, _tag_of(node))
         items: list[Tree] = []
         for index, item in enumerate(node.value):
-            self.lines[(*path, index)] = _line(item)
-            items.append(self.convert(item, (*path, index)))
+            below = (*path, index)
+            self.lines[below] = _line(item)
+            items.append(self.convert(item, below))
         return items
 
     def _mapping(self, node: Any, path: KeyPath) -> Tree:
@@ -250,8 +251,9 @@ class _Converter:
             raise self._tag_error(node, _tag_of(node))
         result: dict[str, Tree] = {}
         for key, key_node, value in self._pairs(node):
-            self.lines[(*path, key)] = _line(key_node)
-            result[key] = self.convert(value, (*path, key))
+            below = (*path, key)
+            self.lines[below] = _line(key_node)
+            result[key] = self.convert(value, below)
         return result
 
     def _pairs(self, node: Any) -> list[tuple[str, Any, Any]]:

@@ -312,8 +312,26 @@ def test_a_partial_result_is_a_warning_and_the_state_survives_a_failure() -> Non
     assert "allow_failure" not in body["septum-prepare"]
     assert "allow_failure" not in body["septum-submit"]
     assert collect["artifacts"]["when"] == "always"
-    assert collect["artifacts"]["paths"] == ["result/", ".septum/run.sqlite", ".septum/receipt.json"]
+    assert collect["artifacts"]["paths"] == ["result/", ".septum/septum-/run.sqlite", ".septum/septum-/receipt.json"]
     assert [body[name]["interruptible"] for name in body] == [True, False, False]
+
+
+def test_two_includes_share_no_folder() -> None:
+    """A CI job without needs gets the artifacts of all earlier stages, those of the other include too."""
+    one, two = (
+        _expand(_body_of(model.ANALYSIS), {**_defaults(model.ANALYSIS), "job-prefix": prefix, "result": prefix + "r"})
+        for prefix in ("one-", "two-")
+    )
+
+    paths = [{path for job in body.values() for path in job["artifacts"]["paths"]} for body in (one, two)]
+    assert not paths[0] & paths[1]
+    for body in (one, two):
+        for job in body.values():
+            state = job["variables"]["SEPTUM_STATE"]["value"]
+            assert all(
+                path.startswith((state + "/", job["variables"]["SEPTUM_RESULT"]["value"] + "/"))
+                for path in job["artifacts"]["paths"]
+            )
 
 
 def test_the_analysis_image_is_used_where_the_users_code_runs() -> None:

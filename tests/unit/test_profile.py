@@ -311,7 +311,10 @@ def test_every_key_is_described() -> None:
     assert durations == DURATIONS
     assert sizes == SIZES
     assert variable_of("poll-floor") == "SEPTUM_CLUSTER_POLL_FLOOR"
-    assert Profile.model_json_schema()["properties"]["poll-floor"]["type"] == "string"
+    assert (
+        Profile.model_json_schema()["properties"]["poll-floor"].items() >= {"type": "string", "default": "15 s"}.items()
+    )
+    assert Profile(name="x", method="local").poll_floor == 15
     assert get_args(fields["method"].annotation) == ("htcondor", "local")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import septum
 from septum.cli import analysis, cluster, component
+from septum.cli.console import complain
 from septum.errors import SeptumError, every_error
 
 _VERBS = (analysis, cluster, component)
@@ -64,10 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.traceback:
             raise
         sys.stdout.flush()
-        print(f"septum: {error}", file=sys.stderr)
+        complain(f"septum: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print("septum: interrupted", file=sys.stderr)
+        complain("septum: interrupted")
         return 130
     except BrokenPipeError:
         # The reader of our output has gone; nothing to say to nobody.

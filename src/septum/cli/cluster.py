@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,10 +114,14 @@ def check_cluster(args: argparse.Namespace) -> int:
         from septum.backends import htcondor
         from septum.credentials import obtain
 
-        with obtain(profile, environ=os.environ, clock=time.time) as credentials:
+        # HTCondor's client writes down the hosts it meets; that must not land in the user's folder.
+        with (
+            tempfile.TemporaryDirectory(prefix="septum-check-") as folder,
+            obtain(profile, environ=os.environ, clock=time.time) as credentials,
+        ):
             lines.append(("identity", credentials.identity))
             warnings = credentials.warnings
-            lines += htcondor.check(profile, credentials)
+            lines += htcondor.check(profile, credentials, Path(folder))
     if args.json:
         return _print_json({"lines": dict(lines), "warnings": warnings})
     _print_table(lines)

@@ -11,7 +11,14 @@ from collections.abc import Iterator, Sequence
 
 def say(line: str) -> None:
     """Print a line at once, so that a CI log shows it when it is true."""
-    print(line, flush=True)
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def complain(text: str) -> None:
+    """Print to standard error."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
 @contextlib.contextmanager

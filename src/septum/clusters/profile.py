@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from septum.units import parse_duration, parse_size
 from septum.validation import Model
@@ -77,6 +77,11 @@ def _bytes(value: object) -> object:
     return parse_size(value) if isinstance(value, str) else value
 
 
+def _text(value: str) -> Any:
+    """A default as it stands in YAML, for a field of another type."""
+    return value
+
+
 Line = Annotated[str, AfterValidator(_line)]
 Duration = Annotated[int, BeforeValidator(_seconds, json_schema_input_type=str)]
 """Seconds; written as `30 s`, `15 min`."""
@@ -91,92 +96,116 @@ Url = Annotated[
 class Profile(Model):
     """One cluster: where jobs run, how septum gets in, and what the site asks of a job."""
 
+    # Defaults are written as in YAML, so that the schema and the reference show them as a user writes them.
+    model_config = ConfigDict(validate_default=True)
+
     name: Annotated[
         Line, AfterValidator(_form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits, '.', '_' or '-'"))
     ] = Field(min_length=1, description="The profile's name; by default the file's.")
-    title: Line = Field("", description="The site in a few words.")
+    title: Line = Field(default="", description="The site in a few words.")
     method: Literal["htcondor", "local"] = Field(
         description="`htcondor` submits to a schedd; `local` runs the parts as processes of this machine."
     )
     usable: bool = Field(default=True, description="Whether this version of septum can use the cluster.")
-    unusable_because: Line = Field("", description="Why not, if it cannot.")
+    unusable_because: Line = Field(default="", description="Why not, if it cannot.")
     verified: Annotated[
         Line, AfterValidator(_form(r"never|\d{4}-\d{2}-\d{2}", "a date such as 2026-11-22 or never"))
-    ] = Field("never", description="The day it was last verified against the real site, or `never`.")
+    ] = Field(default="never", description="The day it was last verified against the real site, or `never`.")
 
     collector: Annotated[
         Line, AfterValidator(_form(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):\d{1,5}(?:\?sock=[\w-]+)?", "host:port"))
-    ] = Field("", description="`host:port` of the collector.")
+    ] = Field(default="", description="`host:port` of the collector.")
     schedd: Annotated[Line, AfterValidator(_form(r"[A-Za-z0-9._@-]+", "a name such as schedd.example.org"))] = Field(
-        "", description="The schedd's name as the collector lists it. Always named: septum never takes just any schedd."
+        default="",
+        description="The schedd's name as the collector lists it. Always named: septum never takes just any schedd.",
     )
     authentication: Literal["scitokens", "kerberos", "none"] = Field(
-        "none", description="How HTCondor knows who submits. This version supports `scitokens`."
+        default="none", description="How HTCondor knows who submits. This version supports `scitokens`."
     )
     ca_file: Line = Field(
-        "", description="Path of the CA certificates that the site's hosts are checked with, beside the system's."
+        default="",
+        description="Path of the CA certificates that the site's hosts are checked with, beside the system's.",
     )
     ca_variable: Variable = Field(
-        "", description="Name of a CI variable, of type file or with the PEM text, that holds the same."
+        default="", description="Name of a CI variable, of type file or with the PEM text, that holds the same."
     )
 
     credentials: Literal["iam-client", "none"] = Field(
-        "none", description="Where the token comes from: `iam-client` asks an IAM with a client's id and secret."
+        default="none",
+        description="Where the token comes from: `iam-client` asks an IAM with a client's id and secret.",
     )
-    issuer: Url = Field("", description="The token issuer, exactly as in its tokens: a slash at the end counts.")
+    issuer: Url = Field(
+        default="", description="The token issuer, exactly as in its tokens: a slash at the end counts."
+    )
     audience: Annotated[Line, AfterValidator(_form(r"\S+", "one audience without spaces"))] = Field(
-        "", description="Whom the token is for. Always asked for: without, an issuer makes a token for every service."
+        default="",
+        description="Whom the token is for. Always asked for: without, an issuer makes a token for every service.",
     )
     scope: list[Annotated[Line, AfterValidator(_form(r"\S+", "one scope without spaces"))]] = Field(
         default_factory=list, description="What the token shall allow. Always asked for: without, it allows everything."
     )
-    client_id_variable: Variable = Field("IAM_CLIENT_ID", description="Name of the CI variable with the client's id.")
+    client_id_variable: Variable = Field(
+        default="IAM_CLIENT_ID", description="Name of the CI variable with the client's id."
+    )
     client_secret_variable: Variable = Field(
-        "IAM_CLIENT_SECRET", description="Name of the CI variable with the client's secret."
+        default="IAM_CLIENT_SECRET", description="Name of the CI variable with the client's secret."
     )
     proxy: Literal["no", "optional", "required"] = Field(
-        "no", description="Whether jobs get an X.509 proxy: never, if the variable is set, or always."
+        default="no", description="Whether jobs get an X.509 proxy: never, if the variable is set, or always."
     )
     proxy_variable: Variable = Field(
-        "X509_PROXY", description="Name of the CI variable with the proxy: base64, PEM, or of type file."
+        default="X509_PROXY", description="Name of the CI variable with the proxy: base64, PEM, or of type file."
     )
 
     image_method: Literal["none", "singularity-image", "container-image"] = Field(
-        "none", description="How a job asks for its image: the attribute `SingularityImage`, or `container_image`."
+        default="none",
+        description="How a job asks for its image: the attribute `SingularityImage`, or `container_image`.",
     )
     image_prefix: Line = Field(
-        "", description="Put before an image that is neither an absolute path, nor a `.sif` file, nor a URL."
+        default="", description="Put before an image that is neither an absolute path, nor a `.sif` file, nor a URL."
     )
     attributes: Annotated[dict[Line, Line], AfterValidator(_attributes)] = Field(
         default_factory=dict,
         description="Job attributes that the site wants: a name without `+`, and a ClassAd literal (a text in quotes).",
     )
     requirements: Annotated[Line, AfterValidator(_expression)] = Field(
-        "", description="A ClassAd expression that a slot must fulfil."
+        default="", description="A ClassAd expression that a slot must fulfil."
     )
 
-    max_jobs_per_submission: int = Field(20_000, ge=1, description="Most jobs in one submission (one ClusterId).")
-    max_jobs_per_owner: int = Field(100_000, ge=1, description="Most jobs of one owner in the queue.")
+    max_jobs_per_submission: int = Field(
+        default=20_000, ge=1, description="Most jobs in one submission (one ClusterId)."
+    )
+    max_jobs_per_owner: int = Field(default=100_000, ge=1, description="Most jobs of one owner in the queue.")
     spool_batch: int = Field(
-        50, ge=1, description="Jobs whose files are sent in one call; if it breaks, the schedd drops those jobs."
+        default=50,
+        ge=1,
+        description="Jobs whose files are sent in one call; if it breaks, the schedd drops those jobs.",
     )
-    poll_floor: Duration = Field(15, description="Shortest time between two looks at the queue.")
-    poll_ceiling: Duration = Field(120, description="Longest time between two looks at the queue.")
-    refresh: Duration = Field(300, description="Time after which every job is read again, even if no count changed.")
+    poll_floor: Duration = Field(default=_text("15 s"), description="Shortest time between two looks at the queue.")
+    poll_ceiling: Duration = Field(default=_text("2 min"), description="Longest time between two looks at the queue.")
+    refresh: Duration = Field(
+        default=_text("5 min"), description="Time after which every job is read again, even if no count changed."
+    )
     lease: Duration = Field(
-        7200, description="Time after which jobs remove themselves when septum no longer speaks for them."
+        default=_text("2 h"),
+        description="Time after which jobs remove themselves when septum no longer speaks for them.",
     )
-    keep_outputs: Duration = Field(259_200, description="How long the schedd keeps the outputs of a finished job.")
+    keep_outputs: Duration = Field(
+        default=_text("3 d"), description="How long the schedd keeps the outputs of a finished job."
+    )
     update_interval: Duration = Field(
-        900, description="The site's SHADOW_QUEUE_UPDATE_INTERVAL: how late a running job sees a new lease."
+        default=_text("15 min"),
+        description="The site's SHADOW_QUEUE_UPDATE_INTERVAL: how late a running job sees a new lease.",
     )
-    call_deadline: Duration = Field(300, description="How long one call to the schedd may take.")
-    hold_patience: Duration = Field(1800, description="How long a held job that may be released is waited for.")
-    slots: int = Field(0, ge=0, description="`local` only: parts that run at the same time; 0 is one per core.")
-    default_memory: Size = Field(2 * 1024**3, description="Memory of a job that names none.")
-    default_disk: Size = Field(2 * 1024**3, description="Disk of a job that names none.")
-    default_time: Duration = Field(10_800, description="Run time of a job that names none.")
-    default_cpus: int = Field(1, ge=1, description="Cores of a job that names none.")
+    call_deadline: Duration = Field(default=_text("5 min"), description="How long one call to the schedd may take.")
+    hold_patience: Duration = Field(
+        default=_text("30 min"), description="How long a held job that may be released is waited for."
+    )
+    slots: int = Field(default=0, ge=0, description="`local` only: parts that run at the same time; 0 is one per core.")
+    default_memory: Size = Field(default=_text("2 GB"), description="Memory of a job that names none.")
+    default_disk: Size = Field(default=_text("2 GB"), description="Disk of a job that names none.")
+    default_time: Duration = Field(default=_text("3 h"), description="Run time of a job that names none.")
+    default_cpus: int = Field(default=1, ge=1, description="Cores of a job that names none.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:

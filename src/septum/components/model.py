@@ -13,8 +13,11 @@ import septum
 OWN_IMAGE = f"gitlab-registry.cern.ch/cms-analysis/general/septum:{septum.__version__}"
 """Where a release puts septum's own image. An instance that mirrors septum names its copy by input."""
 
-STATE = ".septum"
-"""The folder that carries plan, receipt and ledger from one CI job to the next."""
+STATE = ".septum/$[[ inputs.job-prefix ]]"
+"""The folder that carries plan, receipt and ledger from one CI job to the next.
+
+One for each include: without needs, GitLab gives a CI job the artifacts of all earlier stages, other runs' included.
+"""
 
 LOCAL = "local"
 """The cluster that is the CI job itself."""
@@ -165,19 +168,19 @@ ANALYSIS = Component(
             name="prepare",
             description="Runs the lines under `prepare:`, makes the plan of all parts.",
             image="the analysis image if one is given, else septum's own",
-            artifacts="`.septum/`: plan and inputs",
+            artifacts="the state folder `.septum/<job-prefix>/`: plan and inputs",
         ),
         CIJob(
             name="submit",
             description="Obtains credentials and submits the plan; on `local` it only records it.",
             image="septum's own; on `local` that of prepare",
-            artifacts="`.septum/`: also receipt and ledger",
+            artifacts="the same folder, with receipt and ledger",
         ),
         CIJob(
             name="collect",
             description="Watches, fetches, verifies, merges; on `local` it also runs the parts.",
             image="septum's own; on `local` that of prepare",
-            artifacts="the result folder, the ledger `.septum/run.sqlite` and the receipt, also on failure",
+            artifacts="the result folder, ledger and receipt, also on failure",
         ),
     ),
 )

@@ -70,6 +70,8 @@ CONDOR_FSYNC = False
 SINGULARITY = /usr/bin/apptainer
 SINGULARITY_EXTRA_ARGUMENTS = --userns
 SINGULARITY_RUN_TEST_BEFORE_JOB = False
+# Like a site that shows its software to every container.
+SINGULARITY_BIND_EXPR = "{modules}"
 
 # A claim of more than the machine has: what waits needs no core.
 NUM_CPUS = {slots}
@@ -95,16 +97,19 @@ MAX_PERIODIC_EXPR_INTERVAL = 10
 """
 
 
-def condor_config(*, port: int, slots: int, audience: str, extra: Sequence[str]) -> str:
+def condor_config(*, port: int, slots: int, audience: str, modules: str, extra: Sequence[str]) -> str:
     """Write the configuration file.
 
     Args:
         port: The one port of the pool.
         slots: How many jobs may run at the same time.
         audience: What a token may name as audience, beside `https://wlcg.cern.ch/jwt/v1/any`.
+        modules: The folder with the workers' Python modules, as seen inside.
         extra: Lines that come last and so win.
     """
-    text = _TEMPLATE.format(pool=POOL, port=port, schedd=SCHEDD_NAME, user=USER, audience=audience, slots=slots)
+    text = _TEMPLATE.format(
+        pool=POOL, port=port, schedd=SCHEDD_NAME, user=USER, audience=audience, slots=slots, modules=modules
+    )
     return text + "".join(f"{line}\n" for line in extra)
 
 

@@ -17,6 +17,7 @@ from septum.facility.certificates import create_authority
 from septum.facility.debian import USER, debian
 from septum.facility.errors import FacilityError
 from septum.facility.issuer import CLIENTS, Issuer, start_issuer
+from septum.facility.pipeline import Library, Pipeline, prepare_pipeline
 from septum.facility.pool import Endpoint, Pool, start_pool
 from septum.facility.proxy import ProxyMaker, create_proxy_maker
 from septum.facility.worker import worker_modules
@@ -99,6 +100,7 @@ class Facility:
         self._writable = dict(writable or {})
         self._stack = contextlib.ExitStack()
         self._authority: Authority
+        self._pipelines = 0
 
     def __enter__(self) -> Self:
         with ThreadPoolExecutor() as builders:
@@ -158,6 +160,36 @@ class Facility:
             "writable": {inside: str(outside) for inside, outside in sandbox.writable.items()},
             "endpoint": {key: str(value) for key, value in dataclasses.asdict(self.endpoint).items()},
         }
+
+    def pipeline(
+        self,
+        repository: Path,
+        *,
+        variables: Mapping[str, str] | None = None,
+        files: Mapping[str, str] | None = None,
+        library: Library | None = None,
+        path: Sequence[Path] = (),
+    ) -> Pipeline:
+        """Prepare the GitLab pipeline of a repository; see `prepare_pipeline`. Then `run` it.
+
+        Args:
+            repository: The repository, its working tree as it is.
+            variables: CI/CD variables, secret or not.
+            files: CI/CD variables of type file: the job gets the path of a file with this content.
+            library: A project whose components the pipeline includes.
+            path: Folders for the front of the jobs' PATH.
+        """
+        self._pipelines += 1
+        return prepare_pipeline(
+            repository,
+            folder=self.folder / "pipelines" / str(self._pipelines),
+            debian=self._debian,
+            variables=variables,
+            files=files,
+            library=library,
+            number=self._pipelines,
+            path=path,
+        )
 
     @contextlib.contextmanager
     def extra_pool(self, name: str, *, config: Sequence[str] = (), slots: int = 8) -> Iterator[Pool]:

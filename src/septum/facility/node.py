@@ -11,6 +11,11 @@ from septum.facility import cache, process
 from septum.facility.errors import FacilityError
 
 _LOCK = ("package.json", "package-lock.json")
+_RUNNER = "gitlab-ci-local/dist/index.js"
+# With --force-shell-executor the runner starts no container, yet it tells a job with an `image:` that its checkout is
+# in the container. In the version that the lock file names, this is the place.
+_WRONG = 'if(this.jobData.image)s="/builds"'
+_RIGHT = 'if(this.jobData.image&&!t.forceShellExecutor)s="/builds"'
 _RECIPE = 1
 
 
@@ -41,7 +46,12 @@ def modules() -> Path:
     """
     here = Path(__file__).parent
     texts = [(here / name).read_text(encoding="utf-8") for name in _LOCK]
-    return cache.build_once(cache.entry_name("node", [_RECIPE, *texts]), _install) / "node_modules"
+    return cache.build_once(cache.entry_name("node", [_RECIPE, _RIGHT, *texts]), _install) / "node_modules"
+
+
+def runner() -> Path:
+    """Return the script of the pipeline runner; install it if need be."""
+    return modules() / _RUNNER
 
 
 def _install(folder: Path) -> None:
@@ -56,3 +66,12 @@ def _install(folder: Path) -> None:
         env={**os.environ, "npm_config_update_notifier": "false", "npm_config_fetch_retries": "3"},
         cwd=folder,
     )
+    path = folder / "node_modules" / _RUNNER
+    script = path.read_text(encoding="utf-8")
+    if script.count(_WRONG) != 1:
+        raise FacilityError(
+            "gitlab-ci-local is not the version that is known here",
+            evidence=f"{_WRONG!r} stands {script.count(_WRONG)} times in {_RUNNER}",
+            fix="look in node.py whether the correction is still needed, and correct it",
+        )
+    path.write_text(script.replace(_WRONG, _RIGHT), encoding="utf-8")

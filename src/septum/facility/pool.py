@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from septum.facility.debian import Debian
 
 _FOLDERS = ("etc", "execute", "home", "keys", "lock", "log", "passwords.d", "run", "spool", "tmp", "tokens.d")
+IMAGE = "/cvmfs/septum.test/debian"
+"""An unpacked container image that every pool has: the system of the workers itself."""
 _READY_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 20.0
 
@@ -187,13 +190,14 @@ def start_pool(
     bundle = (debian.root / "etc/ssl/certs/ca-certificates.crt").read_text(encoding="utf-8")
     (etc / "bundle.pem").write_text(bundle + authority.file.read_text(encoding="ascii"), encoding="utf-8")
     (etc / "condor_config").write_text(
-        condor_config(port=port, slots=slots, audience=audience, extra=config), encoding="utf-8"
+        condor_config(port=port, slots=slots, audience=audience, modules=place(debian), extra=config), encoding="utf-8"
     )
     (etc / "mapfile").write_text(mapfile(users, issuer), encoding="utf-8")
     mounts = {
         # The schedd fetches the issuer's keys over HTTPS and trusts the system's bundle.
         "/etc/ssl/certs/ca-certificates.crt": etc / "bundle.pem",
         place(debian): modules,
+        IMAGE: debian.root,
         **(read_only or {}),
     }
     sandbox = Sandbox(debian=debian, pool=folder, read_only=mounts, writable=writable or {})
@@ -214,10 +218,16 @@ def start_pool(
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback interface that nobody listens on now.
+
+    It lies below the range from which the kernel takes the ports of outgoing connections, so that none of those can
+    take it before the daemon does.
+    """
+    while True:
+        port = random.randrange(20000, 32000)  # noqa: S311 - nothing secret about it
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _children(pid: int) -> list[int]:

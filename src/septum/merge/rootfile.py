@@ -132,12 +132,11 @@ def _summarize_histogram(item: Any, kind: str, name: str) -> ObjectSummary:
             fix="write the sum and the number of entries instead, and divide after the merge",
         )
     members = item.all_members
-    dimension = 3 if kind in {"TProfile3D"} or kind.startswith("TH3") else 2 if "2" in kind else 1
+    dimension = 3 if kind == "TProfile3D" or kind.startswith("TH3") else 2 if "2" in kind else 1
     axes = [_axis(members[f"f{letter}axis"]) for letter in "XYZ"[:dimension]]
     pieces = [np.asarray(_bins(item), dtype=np.float64)]
-    for additive in ("fSumw2", "fBinEntries", "fBinSumw2"):
-        if additive in members:
-            pieces.append(np.asarray(members[additive], dtype=np.float64))
+    additive = (members[name] for name in ("fSumw2", "fBinEntries", "fBinSumw2") if name in members)
+    pieces += [np.asarray(values, dtype=np.float64) for values in additive]
     # A histogram without Sumw2 in some parts is right to merge; only the content is compared then.
     structure = {"axes": axes, "cells": int(members["fNcells"]), "error": members.get("fErrorMode")}
     letter = kind[-1] if kind.startswith("TH") else "D"
@@ -183,7 +182,7 @@ def _shortened(structure: str) -> str:
         if "axes" in data:
             axes = [f"{bins} bins from {low:g} to {high:g}" for bins, low, high, *_ in data["axes"]]
             details = [f", {len(edges)} edges" if edges else "" for *_, edges, _ in data["axes"]]
-            return " × ".join(axis + detail for axis, detail in zip(axes, details))
+            return " × ".join(axis + detail for axis, detail in zip(axes, details, strict=True))
         return f"{len(data)} columns ({', '.join(sorted(data)[:4])}…)"
     except (ValueError, TypeError):
         return structure[:120]

@@ -12,7 +12,7 @@ from septum.backends.htcondor.bindings import Bindings, CallError, as_septum_err
 from septum.backends.htcondor.description import chunks, describe, items, lease_expression
 from septum.errors import NotAuthorizedError, SeptumError
 from septum.plan import Part
-from septum.states import JOB_STATUS, JobState, hold_of, HoldAction
+from septum.states import JOB_STATUS, HoldAction, JobState, hold_of
 
 if TYPE_CHECKING:
     from septum.clusters.profile import Profile

@@ -29,7 +29,7 @@ _READ_BLOCK = 1 << 16
 
 
 class CallError(Exception):
-    """A call failed for a reason that the caller knows best; `kind` is `timeout`, `crash`, `refused`, `denied` or `bindings`."""
+    """A call failed; `kind` is `timeout`, `crash`, `no-schedd`, `refused`, `denied` or `bindings`."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)

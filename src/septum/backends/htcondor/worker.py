@@ -20,7 +20,7 @@ import htcondor2
 _PING_ATTRIBUTES = ("MyRemoteUserName", "AuthMethods", "Authentication", "AuthorizationSucceeded")
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """A call that was understood and cannot succeed; the text is for people."""
 
     def __init__(self, kind: str, text: str) -> None:
@@ -43,7 +43,7 @@ class _Schedd:
             if found is None:
                 # Schedd(None) would silently be the local schedd, so it must never come that far.
                 others = [str(ad.get("Name")) for ad in collector.locateAll(htcondor2.DaemonType.Schedd)]
-                raise _Refused("no-schedd", f"the collector knows these schedds: {', '.join(others) or 'none'}")
+                raise _RefusedError("no-schedd", f"the collector knows these schedds: {', '.join(others) or 'none'}")
             self._ad = found
         return self._ad
 
@@ -67,56 +67,64 @@ def _ads(found: Any, attributes: list[str]) -> list[dict[str, Any]]:
 
 
 def ping(schedd: _Schedd, *, level: str) -> dict[str, Any]:
+    """Ask whom the schedd takes us for, and whether it would let us do something of this level."""
     answer = htcondor2.ping(schedd.ad, level)
     found = {name: _plain(answer.get(name)) for name in _PING_ATTRIBUTES}
     return {**found, "CondorVersion": _plain(schedd.ad.get("CondorVersion"))}
 
 
 def summary(schedd: _Schedd, *, constraint: str) -> dict[str, int]:
+    """Count the jobs in each state: an answer of constant size."""
     (ad,) = schedd.schedd.query(constraint, opts=htcondor2.QueryOpt.SummaryOnly)
     return {name: int(ad.get(name, 0)) for name in ("Idle", "Running", "Held", "Completed", "Removed", "Suspended")}
 
 
 def query(schedd: _Schedd, *, constraint: str, attributes: list[str]) -> list[dict[str, Any]]:
+    """Read attributes of the jobs in the queue."""
     return _ads(schedd.schedd.query(constraint, projection=attributes), attributes)
 
 
 def history(schedd: _Schedd, *, constraint: str, attributes: list[str], match: int) -> list[dict[str, Any]]:
+    """Read attributes of jobs that have left the queue, the newest first, at most `match` of them."""
     return _ads(schedd.schedd.history(constraint, projection=attributes, match=match), attributes)
 
 
 def submit(schedd: _Schedd, *, commands: Mapping[str, str], items: list[dict[str, str]]) -> dict[str, int]:
+    """Submit one job for each item and send its files; all or none."""
     description = htcondor2.Submit(dict(commands))
     result = schedd.schedd.submit(description, spool=True, itemdata=iter(items))
     cluster = int(result.cluster())
     if int(result.num_procs()) != len(items):
         schedd.schedd.act(htcondor2.JobAction.Remove, f"ClusterId == {cluster}", reason=("septum: incomplete", 1))
-        raise _Refused("refused", f"the schedd took {result.num_procs()} of {len(items)} jobs")
+        raise _RefusedError("refused", f"the schedd took {result.num_procs()} of {len(items)} jobs")
     try:
         schedd.schedd.spool(result)
     except Exception as error:
         # Jobs whose files did not arrive would be held for ever.
         with contextlib.suppress(Exception):
             schedd.schedd.act(htcondor2.JobAction.Remove, f"ClusterId == {cluster}", reason=("septum: no files", 1))
-        raise _Refused("refused", f"sending the files of cluster {cluster} broke: {error}") from error
+        raise _RefusedError("refused", f"sending the files of cluster {cluster} broke: {error}") from error
     return {"cluster": cluster, "first": int(result.first_proc())}
 
 
 def retrieve(schedd: _Schedd, *, constraint: str, folder: str) -> None:
+    """Bring the output files of jobs into a folder."""
     # Outputs go to the folder that the job's ad names, which may be one of another machine.
     schedd.schedd.edit(constraint, "SUBMIT_Iwd", classad2.quote(folder))
     schedd.schedd.retrieve(classad2.ExprTree(constraint))
 
 
 def edit(schedd: _Schedd, *, constraint: str, attribute: str, expression: str) -> int:
+    """Set an attribute of jobs; returns how many."""
     return int(schedd.schedd.edit(constraint, attribute, expression))
 
 
 def remove(schedd: _Schedd, *, constraint: str, reason: str) -> int:
+    """Remove jobs; returns how many went."""
     answer = schedd.schedd.act(htcondor2.JobAction.Remove, constraint, reason=(reason, 1))
     denied = int(answer.get("TotalPermissionDenied", 0))
     if denied:
-        raise _Refused("denied", f"no permission to remove {denied} jobs")
+        raise _RefusedError("denied", f"no permission to remove {denied} jobs")
     return int(answer.get("TotalSuccess", 0))
 
 
@@ -132,7 +140,7 @@ def _answer(schedd: _Schedd, line: str) -> dict[str, Any]:
         warnings.simplefilter("always")
         try:
             result = call(schedd, **request)
-        except _Refused as error:
+        except _RefusedError as error:
             return {"error": error.kind, "text": str(error)}
         except Exception as error:  # noqa: BLE001 - the bindings raise plain exceptions; the caller sorts them by text
             schedd.forget()

@@ -1,0 +1,223 @@
+"""Run the GitLab pipeline of a repository on this machine, with gitlab-ci-local."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from septum.facility import node, process
+from septum.facility.issuer import write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from septum.facility.debian import Debian
+
+SERVER = "gitlab.test"
+_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+_STATE = ".gitlab-ci-local"
+# The runner shortens longer names with a hash.
+_NAME_MAX = 238
+
+
+@dataclass(frozen=True)
+class Library:
+    """Another project of the same pretended GitLab server, whose components the pipeline includes."""
+
+    templates: Path
+    """A folder `templates/`, taken as it lies there, committed or not."""
+    project: str = "cms-analysis/general/septum"
+    """The path on the server: `$CI_SERVER_FQDN/<project>/<component>@<tag>`."""
+    tag: str = "1.0.0"
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """What a pipeline left."""
+
+    exit_code: int
+    log: str
+    pipeline: Pipeline
+
+    def artifacts(self, job: str) -> Path:
+        """Return the folder with the artifacts of a job, as another job would get them."""
+        return self.pipeline.checkout / _STATE / "artifacts" / _folder_name(job)
+
+    def job_log(self, job: str) -> str:
+        """Return what one job printed; empty if it did not run."""
+        path = self.pipeline.checkout / _STATE / "output" / f"{_folder_name(job)}.log"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline that is ready to run. Create it with `prepare_pipeline`."""
+
+    folder: Path
+    env: Mapping[str, str]
+
+    @property
+    def checkout(self) -> Path:
+        """The copy of the repository that the pipeline runs in."""
+        return self.folder / "checkout"
+
+    def run(self, *jobs: str, needs: bool = False, timeout_s: float = 600) -> PipelineResult:
+        """Run all jobs, or some.
+
+        Args:
+            *jobs: Only these jobs, which find the artifacts of earlier runs, as after a click on "Retry"; none for all.
+            needs: Whether to run what they need as well.
+            timeout_s: Deadline in seconds.
+
+        Returns:
+            The exit code, the log and the artifacts. A failed job is no exception.
+
+        Raises:
+            FacilityError: The deadline has passed. All that the jobs have started is killed.
+        """
+        argv: list[str | Path] = [node.node(), node.runner(), "--force-shell-executor", "--shell-isolation"]
+        argv += ["--variables-file", self.folder / "variables.json", "--home", self.folder / "home"]
+        argv += ["--no-artifacts-to-source", *jobs, *(["--needs"] if needs else [])]
+        done = process.run(
+            argv,
+            what="run the pipeline",
+            timeout_s=timeout_s,
+            env=self.env,
+            cwd=self.checkout,
+            check=False,
+            fix=f"look into {self.folder}",
+        )
+        return PipelineResult(done.returncode, done.stdout + done.stderr, self)
+
+
+def prepare_pipeline(
+    repository: Path,
+    *,
+    folder: Path,
+    debian: Debian,
+    variables: Mapping[str, str] | None = None,
+    files: Mapping[str, str] | None = None,
+    library: Library | None = None,
+    project: str = "demo/analysis",
+    number: int = 1,
+    path: Sequence[Path] = (),
+) -> Pipeline:
+    """Copy a repository, its working tree as it is, to run its pipeline in.
+
+    Jobs run as shell scripts of this machine, each in a checkout of its own, whatever `image:` they name.
+
+    Args:
+        repository: The repository.
+        folder: A new folder for all that is written.
+        debian: Has the rsync that the runner needs.
+        variables: CI/CD variables, secret or not. They travel in a file that only its owner can read.
+        files: CI/CD variables of type file: the job gets the path of a file with this content.
+        library: A project whose components the pipeline includes.
+        project: The path of the repository on the pretended GitLab server.
+        number: Of the pipeline: `CI_PIPELINE_IID`, and 1000 more for `CI_PIPELINE_ID`.
+        path: Folders for the front of the jobs' PATH.
+
+    Raises:
+        FacilityError: The repository cannot be copied.
+    """
+    for name in ("home", "tmp", "checkout"):
+        (folder / name).mkdir(mode=0o700, parents=True)
+    env = {
+        # The jobs inherit this, and nothing else of ours.
+        "GIT_CONFIG_GLOBAL": str(folder / "gitconfig"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "HOME": str(folder / "home"),
+        "LANG": "C.UTF-8",
+        "NO_COLOR": "1",
+        "PATH": ":".join([*map(str, path), str(debian.bin), str(Path(sys.executable).parent), _SYSTEM_PATH]),
+        # The runner writes file variables there.
+        "TMPDIR": str(folder / "tmp"),
+    }
+    (folder / "gitconfig").write_text(_git_config(folder, library), encoding="utf-8")
+    checkout = folder / "checkout"
+    _copy(repository, checkout, env)
+    _pretend_server(checkout, project, env)
+    if library is not None:
+        _publish(library, folder, env)
+    # The form with a type: a plain text that starts with a slash would become a file variable.
+    entries = {
+        **{name: {"type": "variable", "values": {"*": value}} for name, value in (variables or {}).items()},
+        **{name: {"type": "file", "values": {"*": value}} for name, value in (files or {}).items()},
+    }
+    write_private(folder / "variables.json", json.dumps(entries))
+    # The runner counts up from here.
+    (checkout / _STATE).mkdir()
+    (checkout / _STATE / "state.yml").write_text(f"pipelineIid: {number - 1}\n", encoding="ascii")
+    return Pipeline(folder, env)
+
+
+def _copy(repository: Path, checkout: Path, env: Mapping[str, str]) -> None:
+    """Make a clean checkout with one more commit if the working tree has changes."""
+    if (repository / ".git").exists():
+        _git(checkout, env, "clone", "--quiet", "--no-hardlinks", str(repository), ".")
+        listed = _git(repository, env, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        for name in filter(None, listed.split("\0")):
+            target = checkout / name
+            target.unlink(missing_ok=True)
+            if (repository / name).exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(repository / name, target, follow_symlinks=False)
+    else:
+        shutil.copytree(repository, checkout, symlinks=True, dirs_exist_ok=True)
+        _git(checkout, env, "init", "--quiet")
+    _git(checkout, env, "checkout", "--quiet", "-B", "main")
+    _git(checkout, env, "add", "--all")
+    _git(checkout, env, "commit", "--quiet", "--allow-empty", "--message", "The working tree as it is")
+
+
+def _pretend_server(checkout: Path, project: str, env: Mapping[str, str]) -> None:
+    """Make the checkout look as if it were cloned from the pretended server."""
+    if "origin" in _git(checkout, env, "remote").split():
+        _git(checkout, env, "remote", "remove", "origin")
+    _git(checkout, env, "remote", "add", "origin", f"https://{SERVER}/{project}.git")
+    _git(checkout, env, "update-ref", "refs/remotes/origin/main", "HEAD")
+    _git(checkout, env, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main")
+
+
+def _publish(library: Library, folder: Path, env: Mapping[str, str]) -> None:
+    """Make the repository that Git fetches in place of the library's on the server."""
+    work = folder / "library"
+    shutil.copytree(library.templates, work / "templates")
+    _git(work, env, "init", "--quiet", "--initial-branch=main")
+    _git(work, env, "add", "--all")
+    _git(work, env, "commit", "--quiet", "--message", f"Release {library.tag}")
+    _git(work, env, "tag", library.tag)
+    for option in ("uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant"):
+        _git(work, env, "config", option, "true")
+
+
+def _git_config(folder: Path, library: Library | None) -> str:
+    lines = ["[user]", "name = Rehearsal", "email = rehearsal@septum.test", "[safe]", "directory = *"]
+    lines += ["[protocol]", "allow = always", "[advice]", "detachedHead = false", "[init]", "defaultBranch = main"]
+    if library is not None:
+        lines += [f'[url "file://{folder}/library/.git"]']
+        # Git and the runner write the address with the port or without it.
+        lines += [f"insteadOf = https://{SERVER}{port}/{library.project}.git" for port in ("", ":443")]
+    return "\n".join(lines) + "\n"
+
+
+def _git(cwd: Path, env: Mapping[str, str], *words: str) -> str:
+    return process.run(["git", *words], what=f"git {words[0]} in {cwd}", timeout_s=120, env=env, cwd=cwd).stdout
+
+
+def _folder_name(job: str) -> str:
+    """Return the name that the runner gives to the folder of a job."""
+    name = re.sub(
+        r"[^\w-]+", lambda match: base64.urlsafe_b64encode(match[0].encode()).decode().rstrip("="), job, flags=re.ASCII
+    )
+    if len(name) <= _NAME_MAX:
+        return name
+    digest = hashlib.sha256(job.encode()).hexdigest()[:16]
+    return f"{name[: _NAME_MAX - 17]}-{digest}"
