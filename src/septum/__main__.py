@@ -2,7 +2,7 @@
 
 import sys
 
-from septum.cli import main
+from septum.cli import run as main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -218,7 +218,7 @@ class Analysis(Model):
     shell: Literal["sh", "bash"] = Field("sh", description="The shell that runs `setup` and a command given as text.")
     setup: list[str] = Field(
         default_factory=list,
-        description="Shell lines that run in each part before the command, in the same shell; if one fails, so does the part.",
+        description="Shell lines that run in each part before the command, in the same shell; if one fails, the part does.",
     )
     command: list[str] | str = Field(
         min_length=1,

@@ -16,7 +16,6 @@ from septum.components import model
 from septum.components.render import inputs_table, jobs_table
 from septum.config import Analysis
 from septum.errors import SeptumError, StateError, every_error
-from septum.validation import kebab
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +62,7 @@ def errors_page() -> str:
     silent = [error.code for error in entries if error.code not in ADVICE]
     if silent:
         raise StateError(f"no advice for {', '.join(silent)}", fix="write it in src/septum/advice.py")
-    by_exit: dict[int, list[type[SeptumError]]] = {}
+    by_exit: dict[int, list[type[SeptumError]]] = {SeptumError.exit_code: []}
     for error in entries:
         by_exit.setdefault(error.exit_code, []).append(error)
     lines = [
@@ -82,7 +81,7 @@ def errors_page() -> str:
     for exit_code, errors in sorted(by_exit.items()):
         links = ", ".join(f"[{error.code}](#{error.code.lower()})" for error in errors)
         lines.append(f"| {exit_code} | {_exit_meaning(exit_code, errors)} | {links} |")
-    lines += [f"| {SeptumError.exit_code} | A defect of septum itself; please report it. | |", ""]
+    lines.append("")
     for error in entries:
         lines += [
             f"## {error.code}",
@@ -100,7 +99,11 @@ def _title(error: type[SeptumError]) -> str:
 
 
 def _exit_meaning(exit_code: int, errors: list[type[SeptumError]]) -> str:
-    shared = {2: "Usage or configuration.", 75: "Try again: a service did not answer."}
+    shared = {
+        2: "Usage or configuration.",
+        SeptumError.exit_code: "A defect of septum itself; please report it.",
+        75: "Try again: a service did not answer.",
+    }
     # Where several classes share a code, the last is the most special one.
     return shared.get(exit_code) or _title(errors[-1])
 
@@ -274,18 +277,12 @@ def clusters_page(root: Path) -> str:
         "",
         "In a file, a key has its value, or a mapping of `value`, `source` and `date`.",
         "",
-        *_keys_table(schema, _profile_defaults()),
+        *_keys_table(schema, {"name": "the file's name"}),
         "",
     ]
     for name in shipped_names():
         lines += [*_profile_section(name, root), ""]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _profile_defaults() -> dict[str, str]:
-    fields = Profile.model_fields.items()
-    shown = {kebab(name): _shown(name, field.default) for name, field in fields if name in DURATIONS | SIZES}
-    return {**shown, "name": "the file's name"}
 
 
 def _profile_section(name: str, root: Path) -> list[str]:

@@ -26,7 +26,7 @@ from septum.worker.sandbox import Status, log_names, output_name, parse_status, 
 if TYPE_CHECKING:
     from septum.merge.rootfile import FileSummary
 
-_TAIL_LINES = 12
+_TAIL_LINES = 8
 _TAIL_B = 4000
 _FIRST_SIGNAL_CODE = 128
 
@@ -123,9 +123,9 @@ def _status(folder: Path, part: Part) -> Status | None:
 
 
 def _tail(folder: Path, part_id: str) -> list[str]:
-    """The last lines that the command wrote, standard error first."""
-    out, err = log_names(part_id)
-    for label, name in (("stderr", err), ("stdout", out)):
+    """The last lines that the command wrote."""
+    shown: list[str] = []
+    for label, name in zip(("stdout", "stderr"), log_names(part_id), strict=True):
         try:
             with (folder / name).open("rb") as stream:
                 stream.seek(max(0, (folder / name).stat().st_size - _TAIL_B))
@@ -133,8 +133,8 @@ def _tail(folder: Path, part_id: str) -> list[str]:
         except OSError:
             continue
         if lines:
-            return [f"the end of its {label}:", *("  " + _printable(line) for line in lines)]
-    return ["it wrote nothing to stdout and stderr"]
+            shown += [f"the end of its {label}:", *("  " + _printable(line) for line in lines)]
+    return shown or ["it wrote nothing to stdout and stderr"]
 
 
 def _printable(line: str) -> str:

@@ -234,7 +234,18 @@ class _Converter:
             if value not in _NULLS:
                 raise self._tag_error(node, tag)
             return None
-        return value
+        return self._joined(node, value)
+
+    def _joined(self, node: Any, value: str) -> str:
+        """The text with the two halves of a character joined, as JSON writes characters beyond 16 bits."""
+        if value.isascii():
+            return value
+        try:
+            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError:
+            raise self._failure.at(
+                _line(node), "an escape such as \\ud83e without its second half", "Write the character itself."
+            ) from None
 
     def _sequence(self, node: Any, path: KeyPath) -> Tree:
         if _tag_of(node) != _TAG + "seq":

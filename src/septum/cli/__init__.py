@@ -70,7 +70,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("septum: interrupted")
         return 130
+    except Exception as error:
+        if args.traceback or isinstance(error, BrokenPipeError):
+            raise
+        complain(
+            f"septum: {type(error).__name__}: {error} [{SeptumError.code}]\n"
+            "  This is a mistake in septum itself; there is no result.\n"
+            f"  Fix: report it with what 'septum --traceback {args.verb} …' prints"
+        )
+        return SeptumError.exit_code
+
+
+def run() -> int:
+    """The command `septum`: `main`, for a reader that may go away."""
+    try:
+        return main()
     except BrokenPipeError:
-        # The reader of our output has gone; nothing to say to nobody.
+        # The reader of our output has gone; there is nobody to say anything to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

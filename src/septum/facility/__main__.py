@@ -83,16 +83,7 @@ def _read_state() -> dict[str, Any]:
 
 
 def _alive(state: dict[str, Any]) -> bool:
-    # A process id alone may have been given to somebody else since.
-    return bool(_started(state["pid"]) == state["started"])
-
-
-def _started(pid: int) -> str:
-    """Return when a process started, in the kernel's own count; empty if there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
+    return bool(process.started(state["pid"]) == state["started"])
 
 
 def _up(options: argparse.Namespace) -> None:
@@ -106,7 +97,7 @@ def _up(options: argparse.Namespace) -> None:
     log = cache.run_folder() / "up.log"
     words = [sys.executable, "-m", "septum.facility", "serve", "--slots", str(options.slots)]
     words += [word for line in options.config for word in ("--config", line)]
-    _say("Starting the pool and the issuer; the first start downloads about 200 MB ...")
+    _say("Starting the pool and the issuer; the first start downloads about 150 MB ...")
     with log.open("w") as out:
         server = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd="/"
@@ -127,7 +118,7 @@ def _serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     with Facility(slots=options.slots, config=options.config) as facility:
-        state = {"pid": os.getpid(), "started": _started(os.getpid()), **facility.save()}
+        state = {"pid": os.getpid(), "started": process.started(os.getpid()), **facility.save()}
         unfinished = _state_file().with_suffix(".unfinished")
         unfinished.write_text(json.dumps(state, indent=1), encoding="utf-8")
         unfinished.rename(_state_file())

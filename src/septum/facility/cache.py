@@ -17,7 +17,7 @@ from septum.facility.errors import FacilityError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# A first build downloads about 200 MB; a second process that wants the same waits for it.
+# A first build downloads about 150 MB; a second process that wants the same waits for it.
 _LOCK_TIMEOUT_S = 900.0
 
 

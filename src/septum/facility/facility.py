@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import platform
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from septum.facility import aptsource, cache, node
+from septum.facility import aptsource, cache, node, process
 from septum.facility.certificates import create_authority
 from septum.facility.debian import USER, debian
 from septum.facility.errors import FacilityError
@@ -224,8 +225,20 @@ class Facility:
 
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[str]:
-    folder = tempfile.mkdtemp(prefix="facility-", dir=cache.run_folder())
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix="facility-", dir=cache.run_folder()))
+    (folder / "owner").write_text(f"{os.getpid()} {process.started(os.getpid())}", encoding="ascii")
     try:
-        yield folder
+        yield str(folder)
     finally:
-        cache.remove_tree(Path(folder))
+        cache.remove_tree(folder)
+
+
+def _sweep() -> None:
+    """Remove the folders of facilities whose owner was killed and could not do it."""
+    for owner in cache.run_folder().glob("facility-*/owner"):
+        pid, _, started = owner.read_text(encoding="ascii").partition(" ")
+        # Another process may do the same at this moment.
+        if started and process.started(int(pid)) != started:
+            with contextlib.suppress(OSError):
+                cache.remove_tree(owner.parent)

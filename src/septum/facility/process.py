@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from septum.facility.errors import FacilityError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
 _TAIL_LINES = 15
 
@@ -116,3 +116,14 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float, interval_s: f
             return False
         time.sleep(interval_s)
     return True
+
+
+def started(pid: int) -> str:
+    """Return when a process started, in the kernel's own count; empty if there is no such process.
+
+    Together with the process id this names one process for good, while an id alone may be given to another.
+    """
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    except OSError:
+        return ""

@@ -1,0 +1,137 @@
+"""Whatever goes wrong in a job: its own exit code, the part and the fix by name, and nothing that looks whole."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.contract.conftest import Site
+from tests.workshop import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Parts by kind, and what septum must say about them."""
+
+    kinds: tuple[str, ...]
+    exit_code: int
+    part: str
+    says: tuple[str, ...]
+    extra: str = ""
+
+
+GOOD = "good"
+SCENARIOS = {
+    "exit3": Scenario((GOOD, GOOD, "exit3"), 30, "part 0002", ("exit code 3", "no such dataset", "E301")),
+    "retried": Scenario(("exit3", GOOD), 30, "part 0000", ("exit code 3", "2 attempts"), "retries: 1\n"),
+    "killed": Scenario(("killed", GOOD), 31, "part 0000", ("SIGKILL", "E302", "memory")),
+    "missing": Scenario((GOOD, "missing"), 34, "part 0001", ("out.root", "E305", "nothing to do")),
+    "truncated": Scenario((GOOD, "truncated"), 35, "part 0001", ("out.root", "E306")),
+    "empty": Scenario((GOOD, "empty"), 35, "part 0001", ("out.root", "E306")),
+    "page": Scenario((GOOD, "page"), 35, "part 0001", ("ROOT file", "E306")),
+    "renamed": Scenario((GOOD, "renamed"), 34, "part 0001", ("'mass'", "mass_old", "E305")),
+    "axis": Scenario((GOOD, GOOD, "axis"), 41, "part 0002", ("10 bins", "20 bins", "E401")),
+    "time": Scenario((GOOD, "slow"), 36, "part 0001", ("resources: time", "E307"), "resources: {time: 3 s}\n"),
+    "many": Scenario(("exit3", "missing", "exit3", GOOD), 30, "part 0000", ("3 of 4 parts", "1 × ", "E305")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A scenario that was run."""
+
+    repository: Repository
+    process: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def ended(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+    """All scenarios on one site, run side by side: most of their time is waiting."""
+    folder = tmp_path_factory.mktemp(f"false-green-{site.cluster}")
+
+    def run(item: tuple[str, Scenario]) -> tuple[str, Ended]:
+        name, scenario = item
+        repository = site.kinds(folder / name, scenario.kinds, extra=scenario.extra)
+        return name, Ended(repository, repository.septum("run"))
+
+    with ThreadPoolExecutor(4) as threads:
+        return dict(threads.map(run, SCENARIOS.items()))
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_ends_with_its_own_exit_code(ended: dict[str, Ended], name: str) -> None:
+    """The exit code is that of the cause, and never 0."""
+    process = ended[name].process
+
+    assert process.returncode == SCENARIOS[name].exit_code, process.stdout
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_names_the_part_and_the_fix(ended: dict[str, Ended], name: str) -> None:
+    """The message names the part, shows the evidence and a fix."""
+    said = ended[name].process.stdout
+
+    assert SCENARIOS[name].part in said
+    assert "Fix: " in said
+    assert [text for text in SCENARIOS[name].says if text not in said] == [], said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_leaves_nothing_that_looks_whole(ended: dict[str, Ended], name: str) -> None:
+    """The result folder holds no merged file, and its manifest says that the run is not complete."""
+    repository = ended[name].repository
+    manifest = json.loads((repository.result / "septum.json").read_text())
+
+    assert repository.whole_files() == []
+    assert manifest["complete"] is False
+    assert manifest["error"]["exit_code"] == SCENARIOS[name].exit_code
+    assert len(manifest["parts"]) == len(SCENARIOS[name].kinds)
+
+
+def test_one_file_too_many(site: Site, tmp_path: Path) -> None:
+    """A file among the outputs that no part wrote stops the merge, whoever put it there."""
+    repository = site.kinds(tmp_path, [GOOD, GOOD])
+    for verb in ("prepare", "submit"):
+        assert repository.septum(verb).returncode == 0
+    stray = repository.folder / ".septum" / "outputs" / "septum-0002.out0"
+    stray.parent.mkdir()
+    stray.write_bytes((repository.folder / "good.root").read_bytes())
+
+    process = repository.septum("collect")
+
+    assert process.returncode == 42, process.stdout
+    assert "septum-0002.out0" in process.stdout
+    assert "Fix: " in process.stdout
+    assert repository.whole_files() == []
+
+
+def test_a_failure_takes_an_older_result_away(site: Site, tmp_path: Path) -> None:
+    """A result of an earlier run under the same name does not survive a failed one."""
+    repository = site.kinds(tmp_path, [GOOD, "exit3"])
+    repository.result.mkdir()
+    (repository.result / "all.root").write_bytes(b"from yesterday")
+
+    process = repository.septum("run")
+
+    assert process.returncode == 30, process.stdout
+    assert repository.whole_files() == []
+
+
+def test_tolerated_parts_make_a_labelled_result(site: Site, tmp_path: Path) -> None:
+    """Within the tolerance there is a result, labelled in name, manifest, summary and exit code."""
+    repository = site.kinds(tmp_path, [GOOD, "exit3", GOOD], extra="tolerance: 1\n")
+
+    process = repository.septum("run")
+    manifest = json.loads((repository.result / "septum.json").read_text())
+
+    assert process.returncode == 39, process.stdout
+    assert [path.name for path in repository.result.glob("*.root")] == ["all.partial.root"]
+    assert manifest["complete"] is False
+    assert manifest["results"][0]["missing"] == ["0001"]
+    assert "Partial" in (repository.result / "summary.md").read_text()

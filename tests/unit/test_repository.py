@@ -1,0 +1,232 @@
+"""The repository as a whole: one version, words spelled as their owners do, nothing of one machine, links that lead."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+from ruamel.yaml import YAML
+
+import septum
+
+ROOT = Path(__file__).parents[2]
+_IGNORED = {".git", ".venv", ".cache", "dist", "__pycache__", ".gitlab-ci-local", "node_modules"}
+
+
+def _files() -> list[Path]:
+    """What is or would be committed."""
+    done = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        paths = [ROOT / name for name in done.stdout.split("\0") if name]
+    else:  # an unpacked archive
+        paths = [path for path in ROOT.rglob("*") if not _IGNORED & set(path.relative_to(ROOT).parts)]
+    return sorted(path for path in paths if path.is_file() and not path.is_symlink())
+
+
+def _texts() -> dict[str, str]:
+    texts = {}
+    for path in _files():
+        try:
+            texts[path.relative_to(ROOT).as_posix()] = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+    return texts
+
+
+def _found(pattern: str, *, besides: str = "") -> list[str]:
+    """Where a pattern stands, as file:line: text."""
+    return [
+        f"{name}:{number}: {line.strip()[:100]}"
+        for name, text in _texts().items()
+        if name not in {"tests/unit/test_repository.py", "LICENSE"}
+        for number, line in enumerate(text.splitlines(), 1)
+        if re.search(pattern, line) and not (besides and re.search(besides, line))
+    ]
+
+
+def test_one_version() -> None:
+    """The package, the metadata and the changelog speak of the same one."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    versions = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert re.findall(r'^version = "(.+)"$', project, re.MULTILINE) == [septum.__version__]
+    assert versions[0] == septum.__version__
+
+
+def test_changelog_has_the_form_that_it_names() -> None:
+    """Keep a Changelog: sections of kinds, entries in them, newest version first."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    versions = [tuple(map(int, v.split("."))) for v in re.findall(r"^## \[(\d+\.\d+\.\d+)\]", text, re.MULTILINE)]
+
+    assert set(re.findall(r"^### (.+)$", text, re.MULTILINE)) <= kinds
+    assert versions == sorted(versions, reverse=True)
+    for heading in re.findall(r"^## (.+)$", text, re.MULTILINE):
+        assert re.fullmatch(r"\[Unreleased\]|\[\d+\.\d+\.\d+\] - (unreleased|\d{4}-\d{2}-\d{2})", heading)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        r"\bGitlab\b",
+        r"\bGit[- ]Lab\b",
+        r"\b(Htcondor|HTcondor|HtCondor|HT-?Condor(?<!HTCondor))\b",
+        r"\bCern\b",
+        r"\b[Rr]oot (file|histogram|tree|object)s?\b",
+        r"\bKrb5 |\bScitokens?\b|\bSciToken's\b",
+        r"\b(Pypi|Github)\b",
+    ],
+)
+def test_names_of_products_are_spelled_as_their_owners_do(wrong: str) -> None:
+    """GitLab, HTCondor, CERN, ROOT, SciTokens."""
+    assert _found(wrong) == []
+
+
+def test_no_path_of_one_machine() -> None:
+    """Nobody else has that home directory."""
+    # Accounts inside a container or a sandbox are not of this machine.
+    assert _found(r"(?<![\w$}.-])/(home|Users)/[A-Za-z]", besides=r"/home/(septum|user|\{|\$)") == []
+    assert _found(r"(?<![\w$}.:-])/(root|work|scratch)/") == []
+
+
+def test_no_host_of_a_package_registry() -> None:
+    """Where packages come from is the configuration of pip, npm and apt, not ours."""
+    hosts = r"pypi\.(org|python)|pythonhosted\.org|npmjs\.(org|com)|yarnpkg|deb\.debian\.org|artifactory|nexus\."
+
+    assert _found(hosts) == []
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    """A file, and a heading in it."""
+    broken = []
+    for name, text in _texts().items():
+        # What `septum new` copies has its links in the copy.
+        if not name.endswith(".md") or name.startswith("starter/"):
+            continue
+        for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+            file, _, anchor = target.partition("#")
+            if re.match(r"[a-z]+:", target):
+                continue
+            path = (ROOT / name).parent / file if file else ROOT / name
+            if not path.exists():
+                broken.append(f"{name}: {target}")
+            elif anchor and anchor not in _anchors(path.read_text(encoding="utf-8")):
+                broken.append(f"{name}: {target}: no such heading")
+
+    assert broken == []
+
+
+def _anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_text_files_end_with_one_line_break_and_no_line_with_a_blank() -> None:
+    """As .editorconfig has it."""
+    texts = {name: text for name, text in _texts().items() if text}
+
+    assert [name for name, text in texts.items() if not text.endswith("\n") or text.endswith("\n\n")] == []
+    assert [name for name, text in texts.items() if re.search(r"[ \t]\r?$", text, re.MULTILINE)] == []
+
+
+# ── how it is judged ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _yaml(name: str) -> Any:
+    return YAML(typ="safe", pure=True).load((ROOT / name).read_text(encoding="utf-8"))
+
+
+def test_what_decides_runs_every_test() -> None:
+    """`.ci/run` is executable, a valid script, and calls make test."""
+    script = ROOT / ".ci" / "run"
+
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", script], check=True)
+    assert script.read_text(encoding="utf-8").rstrip().endswith("make test")
+
+
+def test_hooks_come_from_this_repository_alone() -> None:
+    """So that they and `make check` use the same versions."""
+    assert [repo["repo"] for repo in _yaml(".pre-commit-config.yaml")["repos"]] == ["local"]
+
+
+def test_gitlabs_own_schema_accepts_the_pipeline() -> None:
+    """The schema that GitLab's editor uses, as a checker from PyPI ships it."""
+    found = importlib.util.find_spec("check_jsonschema")
+    if found is None or found.origin is None:
+        pytest.skip("check-jsonschema, which ships GitLab's schema, is not installed")
+    path = Path(found.origin).parent / "builtin_schemas" / "vendor" / "gitlab-ci.json"
+    schema = json.loads(path.read_text(encoding="utf-8"))
+
+    assert [error.message for error in Draft7Validator(schema).iter_errors(_yaml(".gitlab-ci.yml"))] == []
+
+
+def test_no_ci_job_has_the_name_of_a_keyword() -> None:
+    """`image:` at the top would be the image of all CI jobs."""
+    keywords = {"default", "include", "stages", "variables", "workflow"}
+    reserved = {"image", "services", "cache", "before_script", "after_script", "types", "spec", "pages"}
+
+    assert keywords <= _yaml(".gitlab-ci.yml").keys()
+    assert not reserved & _yaml(".gitlab-ci.yml").keys()
+
+
+def test_images_are_pinned() -> None:
+    """By a tag that says a version."""
+    pipeline = _yaml(".gitlab-ci.yml")
+    images = [job["image"] for job in pipeline.values() if isinstance(job, dict) and "image" in job]
+    images += re.findall(r"^FROM (.+)$", (ROOT / "Containerfile").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert len(images) >= 4
+    assert [image for image in images if not re.search(r":(v?\d+\.\d+\.\d+|\$PYTHON)", image)] == []
+
+
+def test_the_catalog_release_is_made_by_the_keyword_on_a_version_tag() -> None:
+    """A release made otherwise never reaches the catalog."""
+    pipeline = _yaml(".gitlab-ci.yml")
+    condition = pipeline[pipeline["release"]["extends"]]["rules"][0]["if"]
+
+    assert pipeline["release"]["release"]["tag_name"] == "$CI_COMMIT_TAG"
+    pattern = re.search(r"=~ /(.+)/", condition)
+    assert pattern is not None
+    assert re.search(pattern[1], septum.__version__)
+    assert not re.search(pattern[1], "latest")
+    assert not re.search(pattern[1], "1.2")
+
+
+@pytest.mark.parametrize(("ci", "body", "code"), [
+    ("true", "pytest.skip('no tool')", 1),
+    ("true", "pass", 0),
+    ("true", "assert False", 1),
+    ("false", "pytest.skip('no tool')", 0),
+    ("", "pytest.skip('no tool')", 0),
+])  # fmt: skip
+def test_on_ci_a_skipped_test_is_a_failed_one(tmp_path: Path, ci: str, body: str, code: int) -> None:
+    """Elsewhere it is listed with its reason."""
+    (tmp_path / "test_it.py").write_text(f"import pytest\n\n\ndef test_it():\n    {body}\n")
+    alone = ["-ra", "-p", "tests.skips", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "-c", os.devnull]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *alone, str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "CI": ci},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+    assert done.returncode == code, done.stdout + done.stderr
+    assert ("no tool" in done.stdout) == ("skip" in body)
+    assert ("nothing may be skipped" in done.stdout) == (ci == "true" and "skip" in body)

@@ -1,0 +1,143 @@
+"""Small analysis repositories for the tests, and septum called on them as a user would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hist
+import numpy as np
+import uproot
+
+from septum.facility import COMPUTE_SCOPES, Facility
+from septum.facility.pool import Pool
+
+SEPTUM = Path(sys.executable).with_name("septum")
+
+
+def write_root(path: Path, *, bins: int = 10, name: str = "mass", seed: int = 1) -> Path:
+    """Write a ROOT file with one histogram of 100 seeded entries."""
+    histogram = hist.Hist(hist.axis.Regular(bins, 0, 1), storage=hist.storage.Weight())
+    histogram.fill(np.random.default_rng(seed).random(100))
+    with uproot.recreate(path) as file:
+        file[name] = histogram
+    return path
+
+
+# What a part does, chosen by its value `kind`; no Python on the worker, so that a part takes milliseconds.
+PART_SH = """\
+case $PART_kind in
+good)      cp good.root out.root ;;
+exit3)     cp good.root out.root; echo 'no such dataset' >&2; exit 3 ;;
+killed)    kill -9 $$ ;;
+missing)   echo 'nothing to do' ;;
+truncated) head -c 2000 good.root > out.root ;;
+empty)     : > out.root ;;
+page)      echo '<html>503 Service Unavailable</html>' > out.root ;;
+axis)      cp axis.root out.root ;;
+renamed)   cp renamed.root out.root ;;
+slow)      sleep 300 ;;
+held)      exec 1>&- ; sleep 300 ;;
+esac
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """An analysis repository in a folder of its own."""
+
+    folder: Path
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def septum(self, *arguments: str, timeout_s: float = 240, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run septum in the repository to its end."""
+        return subprocess.run(
+            [str(SEPTUM), *arguments],
+            cwd=self.folder,
+            env=self.environment(**environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def start(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+        """Run septum in the repository, beside the test."""
+        return subprocess.Popen(
+            [str(SEPTUM), *arguments],
+            cwd=self.folder,
+            env=self.environment(**environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """A clean environment: no variables of a CI job that happens to run the tests."""
+        kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR") if name in os.environ}
+        path = f"{SEPTUM.parent}:{os.environ['PATH']}"
+        return {**kept, "PATH": path, **self.environ, **more}
+
+    @property
+    def result(self) -> Path:
+        """The result folder."""
+        return self.folder / "result"
+
+    def whole_files(self) -> list[str]:
+        """Everything in the result folder that a reader could take for a whole result."""
+        return sorted(path.name for path in self.result.rglob("*.root") if ".partial." not in path.name)
+
+
+def kinds_repository(folder: Path, kinds: Sequence[str], *, extra: str = "", environ: Mapping[str, str]) -> Repository:
+    """A repository whose parts do what their kinds say, and whose outputs are merged into `all.root`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_root(folder / "good.root")
+    write_root(folder / "axis.root", bins=20)
+    write_root(folder / "renamed.root", name="mass_old")
+    (folder / "part.sh").write_text(PART_SH)
+    rows = "\n".join(f"    - {{kind: {kind}, seed: {number}}}" for number, kind in enumerate(kinds))
+    (folder / "septum.yaml").write_text(
+        f"name: kinds\ncommand: [sh, part.sh]\nparts:\n  list:\n{rows}\n"
+        "inputs: [part.sh, good.root, axis.root, renamed.root]\n"
+        "outputs: [{path: out.root, objects: [mass]}]\nmerge: {all.root: out.root}\n" + extra
+    )
+    return Repository(folder=folder, environ=environ)
+
+
+def pool_profile(pool: Pool, facility: Facility, **changes: Any) -> str:
+    """A cluster profile for a pool of the facility, as a user would write it."""
+    endpoint = pool.endpoint
+    values = {
+        "title": "rehearsal pool",
+        "method": "htcondor",
+        "collector": endpoint.collector,
+        "schedd": endpoint.schedd,
+        "authentication": "scitokens",
+        "credentials": "iam-client",
+        "issuer": facility.issuer.url,
+        "audience": endpoint.audience,
+        "scope": "[wlcg, " + ", ".join(COMPUTE_SCOPES) + "]",
+        "ca-file": str(facility.ca_file),
+        "poll-floor": "1 s",
+        "poll-ceiling": "3 s",
+        "update-interval": "5 s",
+        "lease": "10 min",
+        "call-deadline": "60 s",
+        "default-memory": "32 MB",
+        "default-disk": "32 MB",
+    }
+    return "".join(f"{key}: {value}\n" for key, value in {**values, **changes}.items())
+
+
+def client_environment(facility: Facility, client: str = "cmscat-client") -> dict[str, str]:
+    """The CI variables of a client of the facility's issuer."""
+    secret = facility.issuer.secret_file(client).read_text().strip()
+    return {"IAM_CLIENT_ID": client, "IAM_CLIENT_SECRET": secret}
