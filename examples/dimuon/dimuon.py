@@ -74,7 +74,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--first", type=int, required=True)
     arguments.add_argument("--last", type=int, required=True)
-    arguments.add_argument("--file", help="a ROOT file; without one, events are generated")
+    arguments.add_argument("--file", default="", help="a ROOT file; without one, events are generated")
     arguments.add_argument("--tree", default="events")
     arguments.add_argument("--output", default="hists.root")
     args = arguments.parse_args()

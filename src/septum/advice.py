@@ -86,7 +86,8 @@ ADVICE = MappingProxyType(
         "E302": "Give the part more memory: `resources: memory:`, or `memory-retries:` for the few that need more.",
         "E303": (
             "If a person or a policy of the site removed the job, the reason under the message says so. If the lease "
-            "ended, nobody had spoken for the jobs for too long: retry collect, which runs what is missing."
+            "ended, nobody had spoken for the jobs for too long. Retry submit, which submits what is missing, "
+            "and then collect."
         ),
         "E304": (
             "The hold reason says what the site wants: more memory or disk under `resources:`, a file that could not "
@@ -97,13 +98,13 @@ ADVICE = MappingProxyType(
             "folder. A command that fails should end with an exit code other than 0: check it for `|| true` and pipes."
         ),
         "E306": (
-            "Retry collect: the part is fetched or run again. If it comes back, the command still writes to the file "
-            "after it has ended, or the worker's disk was full."
+            "Retry collect, which fetches the output again; if it is damaged on the cluster, run the pipeline again. "
+            "If that fails too, the command still writes to the file after it has ended, or the worker's disk is full."
         ),
         "E307": "Raise `resources: time:`, or make smaller parts.",
         "E308": (
-            "Retry collect: a lost part is run again. If many are lost, ask the site whether the access point was "
-            "restarted or its queue emptied."
+            "Retry submit, which submits what is missing, and then collect. If many are lost, ask the site whether the "
+            "access point was restarted or its queue emptied."
         ),
         "E309": (
             "The cluster ignored the image. Compare `image-method` in `septum cluster show NAME` with the site's "
@@ -111,7 +112,7 @@ ADVICE = MappingProxyType(
         ),
         "E310": (
             "The result is usable as far as the tolerance says, and labelled partial everywhere. "
-            "Retry collect to complete it, or lower `tolerance:` so that this fails."
+            "Run the pipeline again for a whole one, or lower `tolerance:` so that this fails."
         ),
         "E400": (
             "The engine's own words stand under the message. Most often the disk of the CI job is full, "

@@ -20,6 +20,7 @@ from septum.errors import (
     PartError,
     PartialResultError,
     SeptumError,
+    StateError,
     StructureError,
     error_of,
 )
@@ -139,6 +140,7 @@ class Collector:
 
         for row in self._ledger.rows(PartState.FAILED):
             self._merger.fail(row.id)
+        self._give_back()
         by_part: dict[str, list[StoredOutput]] = {}
         for item in self._ledger.outputs().values():
             by_part.setdefault(item.part, []).append(item)
@@ -153,8 +155,18 @@ class Collector:
                         fix=f"remove the folder {self._run.folder} and run again",
                     )
                 if self._run.plan.outputs[item.output].path.endswith(".root"):
-                    summaries[item.output] = summarize(path, name=f"{named}: {item.path}")
+                    merged = any(merge.output == item.output for merge in self._run.plan.merges)
+                    summaries[item.output] = summarize(path, name=f"{named}: {item.path}", merged=merged)
             self._merger.add(part, items, summaries)
+
+    def _give_back(self) -> None:
+        """Move outputs that the ledger does not know of back to where they are looked at: septum was killed between."""
+        for row in self._open_parts():
+            for number in range(len(self._run.plan.outputs)):
+                name = output_name(row.id, number)
+                if (self._run.outputs / name).is_file():
+                    self._run.incoming.mkdir(parents=True, exist_ok=True)
+                    (self._run.outputs / name).replace(self._run.incoming / name)
 
     def _open_parts(self) -> list[Row]:
         return self._ledger.rows(PartState.IDLE, PartState.RUNNING, PartState.HELD, PartState.ENDED)
@@ -217,6 +229,7 @@ class Collector:
             state = part_state(report)
             if error is not None:
                 self._merger.fail(row.id)
+                self._looks_without.pop(row.id, None)
                 moves[row.id] = (PartState.FAILED, {**_facts(report), **_told(error)})
             elif state is not None:
                 moves[row.id] = (state, _facts(report))
@@ -308,12 +321,22 @@ class Collector:
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _finish(self) -> Outcome:
-        failed = tuple(self._ledger.rows(PartState.FAILED))
+        rows = self._ledger.rows()
+        failed = tuple(row for row in rows if row.state is PartState.FAILED)
+        here = {row.id for row in rows if row.state in {PartState.FAILED, PartState.VERIFIED}}
+        if strange := sorted(set(self._run.plan.by_id) ^ here):
+            raise StateError(
+                f"ledger: what became of part {strange[0]} is not known",
+                evidence=f"{len(here)} parts ended in the ledger, {len(self._run.plan.parts)} in the plan",
+                fix=f"remove the folder {self._run.folder} and run again",
+            )
         if len(failed) > self._run.plan.allowed_missing or any(row.cause == StructureError.code for row in failed):
             return Outcome(results=(), failed=failed, error=failure(self._run, failed))
         results = tuple(self._merger.finish(progress=lambda name: self._say(f"merging {name}")))
         if failed:
             return Outcome(results=results, failed=failed, error=_partial(self._run, failed))
+        if any(result.missing for result in results):
+            raise StateError("ledger: parts are missing from a result though none failed", fix="please report this")
         return Outcome(results=results, failed=(), error=None)
 
     def _show_counts(self, *, force: bool) -> None:

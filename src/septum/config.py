@@ -19,6 +19,8 @@ PLACEHOLDER = re.compile(r"\{(" + NAME + r")\}")
 
 SETTABLE_BY_SEPTUM = frozenset({"part", "index", "parts"})
 """Names that every part has by itself."""
+_READ_ONLY = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"})
+"""Variables that bash sets and lets nobody change, with no more than a word on standard error."""
 
 
 def _name(text: str) -> str:
@@ -40,14 +42,30 @@ def _slug(text: str) -> str:
 
 
 def _relative_path(text: str) -> str:
-    if not text or text.startswith("/") or ".." in text.split("/") or text.endswith("/") or "\n" in text:
-        raise ValueError(f"{text!r} must be a path of a file inside the working folder: relative, without '..'")
+    if not {"", ".", ".."}.isdisjoint(_line(text).split("/")):
+        raise ValueError(
+            f"{text!r} must be a relative path of a file inside the working folder, without '.', '..' and '//'"
+        )
+    return text
+
+
+def _text(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("holds a NUL character")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("holds half a character (a surrogate), which no file can")
     return text
 
 
 def _line(text: str) -> str:
     if "\n" in text or "\r" in text:
         raise ValueError("must be one line")
+    return _text(text)
+
+
+def _variable_name(text: str) -> str:
+    if _name(text) in _READ_ONLY or text.startswith("PART_"):
+        raise ValueError(f"{text!r} is set by the shell or by septum itself; choose another name")
     return text
 
 
@@ -60,7 +78,8 @@ def _optional_size(value: object) -> object:
 
 
 ValueName = Annotated[str, AfterValidator(_value_name)]
-VariableName = Annotated[str, AfterValidator(_name)]
+VariableName = Annotated[str, AfterValidator(_variable_name)]
+Text = Annotated[str, AfterValidator(_text)]
 RelativePath = Annotated[str, AfterValidator(_relative_path)]
 OneLine = Annotated[str, AfterValidator(_line)]
 Duration = Annotated[int, BeforeValidator(_optional_duration, json_schema_input_type=str)]
@@ -86,10 +105,10 @@ class Sequence(Model):
 class FileParts(Model):
     """Files, a fixed number of them in each part. The part's value `files` holds them."""
 
-    glob: str | None = Field(
+    glob: Text | None = Field(
         None, min_length=1, description="A pattern such as `data/*.root` or `data/**/*.root`, sorted by name."
     )
-    listed: str | None = Field(
+    listed: Text | None = Field(
         None,
         alias="list",
         min_length=1,
@@ -107,8 +126,8 @@ class FileParts(Model):
 class EntryParts(Model):
     """Ranges of entries (events). The part's values are `first`, `last` (included) and `count`, and `file` if given."""
 
-    file: str | None = Field(None, min_length=1, description="The ROOT file whose entries are divided.")
-    tree: str | None = Field(None, min_length=1, description="Its tree or ntuple; needed to count the entries.")
+    file: Text | None = Field(None, min_length=1, description="The ROOT file whose entries are divided.")
+    tree: Text | None = Field(None, min_length=1, description="Its tree or ntuple; needed to count the entries.")
     total: int | None = Field(
         None, ge=1, description="The number of entries, if septum shall not read it from the file."
     )
@@ -127,20 +146,20 @@ class EntryParts(Model):
 class PartBlock(Model):
     """Where parts come from: exactly one of the five ways, and constants in `set`."""
 
-    explicit: list[dict[ValueName, str]] | None = Field(
+    explicit: list[dict[ValueName, Text]] | None = Field(
         None, alias="list", min_length=1, description="One mapping of values for each part."
     )
-    product: dict[ValueName, list[str] | Sequence] | None = Field(
+    product: dict[ValueName, list[Text] | Sequence] | None = Field(
         None, min_length=1, description="Every combination of the lists; the last name changes fastest."
     )
     files: FileParts | None = Field(None, description="Files, a fixed number of them in each part.")
     entries: EntryParts | None = Field(None, description="Ranges of entries of a file, or of events to generate.")
-    table: str | None = Field(
+    table: Text | None = Field(
         None,
         min_length=1,
         description="A CSV file (TSV by its ending): the header names the values, each row is a part.",
     )
-    constants: dict[ValueName, str] = Field(
+    constants: dict[ValueName, Text] = Field(
         default_factory=dict, alias="set", description="Values that all parts of this block share."
     )
 
@@ -163,7 +182,7 @@ class Output(Model):
     """One file that every part writes."""
 
     path: RelativePath = Field(description="The path that the command writes, relative to its working folder.")
-    objects: list[str] = Field(
+    objects: list[OneLine] = Field(
         default_factory=list, description="ROOT objects that must be in the file, such as `h_mass` or `cut/h_pt`."
     )
 
@@ -211,16 +230,16 @@ class Analysis(Model):
     name: Annotated[str, AfterValidator(_slug)] = Field(
         "analysis", description="A short name; it appears in the queue."
     )
-    prepare: list[str] = Field(
+    prepare: list[Text] = Field(
         default_factory=list,
         description="Shell lines that run once, before the plan is made, in the analysis image: compile, list files.",
     )
     shell: Literal["sh", "bash"] = Field("sh", description="The shell that runs `setup` and a command given as text.")
-    setup: list[str] = Field(
+    setup: list[OneLine] = Field(
         default_factory=list,
-        description="Shell lines that run in each part before the command, in the same shell; if one fails, the part does.",
+        description="Shell lines that run in each part before the command, in its shell; if one fails, the part does.",
     )
-    command: list[str] | str = Field(
+    command: list[Text] | Text = Field(
         min_length=1,
         description=(
             "The command of one part. As a list of words, `{name}` stands for the part's value, taken literally. "
@@ -230,7 +249,7 @@ class Analysis(Model):
     parts: Annotated[list[PartBlock], BeforeValidator(_blocks)] = Field(
         min_length=1, description="The parts, in order: one block, or a list of blocks whose parts follow each other."
     )
-    inputs: list[str] = Field(
+    inputs: list[Text] = Field(
         default_factory=list,
         description="Files and folders of the repository that every part needs, as patterns: `analyse.py`, `lib/**`.",
     )
@@ -269,8 +288,6 @@ class Analysis(Model):
                 raise ValueError(f"merge: {result} is to be merged from {output!r}, which is not among the outputs")
             if not output.endswith(".root") or not result.endswith(".root"):
                 raise ValueError(f"merge: {result}: only ROOT files can be merged; other outputs are kept one a part")
-        if any("\0" in word for word in self.command):
-            raise ValueError("command: holds a NUL character")
         return self
 
     @property

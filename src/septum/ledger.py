@@ -168,20 +168,30 @@ class Ledger:
 
     def rows(self, *states: PartState) -> list[Row]:
         """The parts in the given states (all without), in the order of the plan."""
-        chosen = [state.value for state in states] or [state.value for state in PartState]
-        marks = ", ".join("?" * len(chosen))
+        # All parts without a condition: one whose state was damaged must not drop out.
+        marks = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
         with self._guarded():
             found = self._database.execute(
-                f"SELECT {', '.join(_COLUMNS)} FROM part WHERE state IN ({marks}) ORDER BY id",  # noqa: S608 - question marks only
-                chosen,
+                f"SELECT {', '.join(_COLUMNS)} FROM part {marks} ORDER BY id",  # noqa: S608 - question marks only
+                [state.value for state in states],
             ).fetchall()
-        return [Row(**{**dict(zip(_COLUMNS, row, strict=True)), "state": PartState(row[1])}) for row in found]
+        return [Row(**{**dict(zip(_COLUMNS, row, strict=True)), "state": self._state(row[1])}) for row in found]
+
+    def _state(self, text: object) -> PartState:
+        try:
+            return PartState(text)
+        except ValueError as error:
+            raise StateError(
+                f"ledger: {self._path} is damaged",
+                evidence=str(error),
+                fix="remove it; septum finds the run again",
+            ) from error
 
     def counts(self) -> dict[PartState, int]:
         """How many parts are in each state; states without parts are left out."""
         with self._guarded():
             found = self._database.execute("SELECT state, count(*) FROM part GROUP BY state").fetchall()
-        return {PartState(state): number for state, number in found}
+        return {self._state(state): number for state, number in found}
 
     def move(self, part: str, state: PartState, *, now_s: float, **facts: Any) -> bool:
         """Bring one part into another state; see `move_all`."""
@@ -208,7 +218,7 @@ class Ledger:
                     raise StateError(
                         f"ledger: there is no part {part}", fix="the plan and the ledger do not belong together"
                     )
-                before = PartState(found[0])
+                before = self._state(found[0])
                 if before is not state:
                     if state not in ALLOWED[before]:
                         raise StateError(
@@ -257,9 +267,23 @@ class Ledger:
             StateError: An output would enter a result twice, or a part is not verified.
         """
         with self._transaction() as database:
-            for result, (output, parts) in merged.items():
-                database.executemany("INSERT INTO merged VALUES (?, ?, ?)", [(part, output, result) for part in parts])
             verified = [part for (part,) in database.execute("SELECT id FROM part WHERE state = 'verified'")]
+            known = set(verified)
+            for result, (output, parts) in merged.items():
+                rows = [(part, output, result) for part in parts]
+                if strange := [part for part, _, _ in rows if part not in known]:
+                    raise StateError(
+                        f"ledger: part {strange[0]} is in {result} and is not waiting to be merged",
+                        fix="do not use the result; remove the state folder and run again",
+                    )
+                try:
+                    database.executemany("INSERT INTO merged VALUES (?, ?, ?)", rows)
+                except sqlite3.IntegrityError as error:
+                    raise StateError(
+                        f"ledger: an output would be in {result} twice",
+                        evidence=str(error),
+                        fix="do not use the result, and please report this",
+                    ) from error
             database.execute("UPDATE part SET state = 'merged' WHERE state = 'verified'")
             for part in verified:
                 self._event(database, now_s, part, PartState.MERGED.value, None)

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -108,7 +109,8 @@ class Plan:
     def allowed_missing(self) -> int:
         """How many parts may be missing from the result."""
         if self.tolerance.endswith("%"):
-            return int(float(self.tolerance[:-1]) / 100 * len(self.parts))
+            # Not with a float: 29 % of 100 would be 28.
+            return int(Fraction(self.tolerance[:-1]) / 100 * len(self.parts))
         return min(int(self.tolerance), len(self.parts) - 1)
 
 

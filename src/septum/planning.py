@@ -7,6 +7,7 @@ import glob
 import hashlib
 import io
 import itertools
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -59,13 +60,24 @@ def make_plan(analysis: Analysis, root: Path, *, image: str | None = None, leave
     Raises:
         PlanError: A file is missing, no parts come out, or two parts would do the same work.
     """
+    if image is not None and not image.isprintable():
+        raise PlanError(
+            f"image: {image[:100]!r} is not the name of an image", fix="give it in one line, without control characters"
+        )
     files = _Files(root, leave_out)
-    drafts = [draft for block in analysis.parts for draft in _expand(block, files)]
+    expanded = (draft for block in analysis.parts for draft in _expand(block, files))
+    drafts = list(itertools.islice(expanded, MAX_PARTS + 1))
     _check_drafts(drafts, analysis.command)
     # What every part needs travels in the one shared archive, wherever it is named.
     common = set(drafts[0].own).intersection(*(draft.own for draft in drafts))
     shared_paths = sorted({*files.match_inputs(analysis.inputs), *common})
     shared = tuple(files.describe(path) for path in shared_paths)
+    sent = {*shared_paths, *(path for draft in drafts for path in draft.own)}
+    if stale := [output.path for output in analysis.outputs if output.path in sent]:
+        raise PlanError(
+            f"outputs: {stale[0]!r} is among the inputs, and a part that writes nothing would return that",
+            fix=f"remove {stale[0]!r} from the repository, or name the inputs one by one",
+        )
     outputs = tuple(OutputFile(path=output.path, objects=tuple(output.objects)) for output in analysis.outputs)
     command = analysis.command if isinstance(analysis.command, str) else tuple(analysis.command)
     environment = tuple(sorted(analysis.environment.items()))
@@ -140,6 +152,12 @@ def _expand(block: PartBlock, files: _Files) -> Iterator[_Draft]:
     if block.explicit is not None:
         drafts: Iterable[_Draft] = (_Draft(values=dict(values)) for values in block.explicit)
     elif block.product is not None:
+        for name, axis in block.product.items():
+            if not isinstance(axis, list) and (axis.last - axis.first) // axis.step >= MAX_PARTS:
+                raise PlanError(
+                    f"parts: product: {name!r} alone gives more than {MAX_PARTS} parts",
+                    fix="put more work into each part",
+                )
         axes = {
             name: axis if isinstance(axis, list) else [str(n) for n in range(axis.first, axis.last + 1, axis.step)]
             for name, axis in block.product.items()
@@ -201,7 +219,7 @@ def _check_drafts(drafts: Sequence[_Draft], command: str | Sequence[str]) -> Non
     if not drafts:
         raise PlanError("parts: no parts come out of septum.yaml", fix="give at least one part")
     if len(drafts) > MAX_PARTS:
-        raise PlanError(f"parts: {len(drafts)} parts are more than {MAX_PARTS}", fix="put more work into each part")
+        raise PlanError(f"parts: there are more than {MAX_PARTS} of them", fix="put more work into each part")
     names = set(drafts[0].values)
     seen: dict[tuple[tuple[str, Value], ...], int] = {}
     for index, draft in enumerate(drafts):
@@ -222,12 +240,16 @@ def _check_drafts(drafts: Sequence[_Draft], command: str | Sequence[str]) -> Non
                 fix="remove one of them, or give them a value that differs, such as a seed",
             )
         seen[key] = index
-        if any(
-            "\0" in text for value in draft.values.values() for text in ([value] if isinstance(value, str) else value)
+        for text in (
+            text for value in draft.values.values() for text in ([value] if isinstance(value, str) else value)
         ):
-            raise PlanError(
-                f"parts: a value of part {part_id(index, len(drafts))} holds a NUL character", fix="remove it"
-            )
+            if "\0" in text or not _is_text(text):
+                raise PlanError(
+                    f"parts: a value of part {part_id(index, len(drafts))} holds a NUL character or is not UTF-8",
+                    evidence=ascii(text)[:300],
+                    fix="remove the character, or rename the file",
+                )
+    _check_files_once(drafts)
     if isinstance(command, str):
         inside = [
             name for name in sorted(names | {"part", "index", "parts"}) if re.search(rf"(?<!\$)\{{{name}\}}", command)
@@ -238,6 +260,31 @@ def _check_drafts(drafts: Sequence[_Draft], command: str | Sequence[str]) -> Non
                 evidence=command.strip().splitlines()[0][:200],
                 fix=f'write "$PART_{inside[0]}" (with the quotes), or give the command as a list of words',
             )
+
+
+def _check_files_once(drafts: Sequence[_Draft]) -> None:
+    """Refuse a file in two parts that differ in nothing else: two blocks that overlap would count it twice."""
+    seen: dict[tuple[object, str], int] = {}
+    for index, draft in enumerate(drafts):
+        files = draft.values.get("files")
+        if files is None or isinstance(files, str):
+            continue
+        rest = tuple(sorted(item for item in draft.values.items() if item[0] != "files"))
+        for file in files:
+            if (first := seen.setdefault((rest, file), index)) != index:
+                raise PlanError(
+                    f"parts: {file!r} is in part {part_id(first, len(drafts))} and in part "
+                    f"{part_id(index, len(drafts))}, and would be counted twice",
+                    fix="let the patterns of the blocks not overlap, or tell the blocks apart with 'set'",
+                )
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # a file name in another encoding
+        return False
+    return True
 
 
 def _check_command(plan: Plan) -> None:
@@ -304,7 +351,7 @@ class _Files:
     def __init__(self, root: Path, leave_out: Sequence[str]) -> None:
         self._root = root
         self._real_root = root.resolve()
-        self._never = _NEVER_SENT | set(leave_out)
+        self._left_out = [Path(folder).parts for folder in leave_out]
         self._described: dict[str, InputFile] = {}
 
     def is_sent(self, path: str) -> bool:
@@ -312,8 +359,10 @@ class _Files:
         return not Path(path).is_absolute() and not _URL.match(path)
 
     def glob(self, pattern: str) -> list[str]:
-        found = _matches(pattern, self._root)
-        files = [path for path in found if (self._root / path).is_file() and not self._is_own(path)]
+        found = [path for path in _matches(pattern, self._root) if not self._is_own(path)]
+        for path in found:
+            self._refuse_broken(path, "parts")
+        files = [path for path in found if (self._root / path).is_file()]
         if not files:
             raise PlanError(
                 f"parts: no file matches {pattern!r}", evidence=self._beside(pattern), fix="check the pattern"
@@ -341,17 +390,51 @@ class _Files:
             )
         whole = self._root / path
         if whole.is_dir():
-            inside = sorted(item for item in whole.rglob("*") if item.is_file())
-            names = [item.relative_to(self._root).as_posix() for item in inside]
-            return [name for name in names if not self._is_own(name)]
+            return [name for name in self._walk(path, frozenset()) if not self._is_own(name)]
+        self._refuse_broken(path, "inputs")
         return [Path(path).as_posix()] if whole.is_file() and not self._is_own(path) else []
 
+    def _walk(self, folder: str, above: frozenset[Path]) -> Iterator[str]:
+        """All files below a folder, through links to folders as well."""
+        whole = self._root / folder
+        real = whole.resolve()
+        if real in above or self._is_own(folder):
+            return
+        try:
+            entries = sorted(whole.iterdir())
+        except OSError as error:
+            raise PlanError(
+                f"inputs: {folder!r} cannot be read", evidence=str(error), fix="check the folder"
+            ) from error
+        for item in entries:
+            name = item.relative_to(self._root).as_posix()
+            if item.is_dir():
+                yield from self._walk(name, above | {real})
+            else:
+                if not self._is_own(name):
+                    self._refuse_broken(name, "inputs")
+                if item.is_file():
+                    yield name
+
+    def _refuse_broken(self, path: str, what: str) -> None:
+        """A link to nowhere is a file that somebody wanted to be there."""
+        whole = self._root / path
+        if whole.is_symlink() and not whole.exists():
+            raise PlanError(
+                f"{what}: {path!r} is a link to a file that is not there",
+                evidence=f"it leads to {whole.readlink()}",
+                fix="bring the file (is its file system mounted?), or remove the link",
+            )
+
     def _is_own(self, path: str) -> bool:
+        """Whether a path leads into a folder that is never an input; a path elsewhere on the machine never does."""
         parts = Path(path).parts
-        return bool(self._never & set(parts[:-1])) or parts[0] in self._never
+        if not self.is_sent(path):
+            return False
+        return bool(_NEVER_SENT.intersection(parts)) or any(parts[: len(own)] == own for own in self._left_out)
 
     def _beside(self, pattern: str) -> str:
-        folder = self._root / Path(pattern.split("*", 1)[0]).parent
+        folder = self._root / os.path.dirname(re.split(r"[*?[]", pattern, maxsplit=1)[0])  # noqa: PTH120 - keeps "a/"
         if not folder.is_dir():
             return (
                 f"there is no folder {folder.relative_to(self._root) if folder.is_relative_to(self._root) else folder}"
@@ -367,11 +450,13 @@ class _Files:
     def _hash(self, path: str) -> InputFile:
         whole = self._root / path
         real = whole.resolve()
-        if not real.is_relative_to(self._real_root):
+        if not _is_text(path):
+            raise PlanError(f"inputs: the name {path!a} is not UTF-8", fix="rename the file")
+        if ".." in Path(path).parts or not real.is_relative_to(self._real_root):
             raise PlanError(
                 f"inputs: {path!r} leads outside the repository",
-                evidence=f"it is a link to {real}",
-                fix="copy the file into the repository",
+                evidence=f"it leads to {real}",
+                fix="copy the file into the repository, and name it without '..'",
             )
         try:
             with real.open("rb") as stream:
@@ -387,15 +472,18 @@ class _Files:
 
     def _read(self, path: str, what: str) -> str:
         try:
-            return (self._root / path).read_text(encoding="utf-8-sig")
+            # Not read_text: it would change the line ends inside of quotes.
+            return (self._root / path).read_bytes().decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise PlanError(
                 f"parts: {what}: {path!r} cannot be read", evidence=str(error), fix="check the file"
             ) from error
 
     def read_list(self, path: str) -> list[str]:
-        lines = [line.strip() for line in self._read(path, "files").splitlines()]
+        lines = [line.strip() for line in self._read(path, "files").split("\n")]
         files = [line for line in lines if line and not line.startswith("#")]
+        # One file under two spellings is one file.
+        files = [os.path.normpath(file) if self.is_sent(file) else file for file in files]
         if not files:
             raise PlanError(f"parts: files: {path!r} lists no files", fix="write one path or URL a line")
         missing = [file for file in files if self.is_sent(file) and not (self._root / file).is_file()]
@@ -439,7 +527,8 @@ class _Files:
     def count_entries(self, path: str, tree: str) -> int:
         import uproot
 
-        where = path if Path(path).is_absolute() or _URL.match(path) else str(self._root / path)
+        # A path object: in a text, uproot takes what follows a colon for an object.
+        where = path if _URL.match(path) else self._root / path
         try:
             with uproot.open(where) as file:
                 return int(file[tree].num_entries)

@@ -63,7 +63,7 @@ def _judge_held(plan: Plan, part: Part, report: JobReport, patience_s: int, wher
     if hold.action is HoldAction.TIMEOUT:
         return time_out(plan, part, evidence)
     waiting = {
-        HoldAction.WAIT: True,
+        HoldAction.WAIT: report.since_s < patience_s,
         HoldAction.PERSON: report.since_s < patience_s,
         HoldAction.RELEASE: report.released_times <= MAX_RELEASES and report.since_s < patience_s,
         HoldAction.MEMORY: report.released_times <= len(plan.request.memory_retries_b) and report.since_s < patience_s,
@@ -71,6 +71,7 @@ def _judge_held(plan: Plan, part: Part, report: JobReport, patience_s: int, wher
     if waiting.get(hold.action, False):
         return None
     fixes = {
+        HoldAction.WAIT: "its input files never arrived at the schedd; submit again",
         HoldAction.PERSON: "somebody held this job; ask who, and run again",
         HoldAction.MEMORY: "raise 'memory' or 'disk' under 'resources', or give 'memory-retries'",
         HoldAction.RELEASE: f"it was released {MAX_RELEASES} times and is held again; ask the site",

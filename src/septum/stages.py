@@ -93,7 +93,8 @@ def make_plan(options: Options, *, only: Sequence[str] = ()) -> Plan:
 
 def _below(folder: Path, root: Path) -> str:
     with contextlib.suppress(ValueError):
-        return folder.resolve().relative_to(root.resolve()).parts[0]
+        below = folder.resolve().relative_to(root.resolve()).as_posix()
+        return "" if below == "." else below
     return ""
 
 
@@ -139,7 +140,12 @@ def _run_preparation(options: Options, say: Say) -> None:
         return
     say(f"preparing: {len(analysis.prepare)} lines of {options.config.name}")
     done = subprocess.run(
-        [analysis.shell, "-e", "-c", "\n".join(analysis.prepare)],
+        [
+            analysis.shell,
+            *(["-eo", "pipefail"] if analysis.shell == "bash" else ["-e"]),
+            "-c",
+            "\n".join(analysis.prepare),
+        ],
         cwd=options.root,
         env=for_user_code(options.environ, secrets=_all_secret_names(options)),
         stdin=subprocess.DEVNULL,
@@ -329,9 +335,11 @@ def collect(options: Options, say: Say, clock: Clock) -> tuple[Plan, Outcome, Ma
             f"receipt: the run is on {receipt.cluster} ({receipt.schedd or 'this machine'}), not on {options.cluster}",
             fix=f"collect with the cluster that it was submitted to: --cluster {receipt.cluster}",
         )
-    publish.clear_old(options.result, plan)
     run = state.run(plan, receipt.tag)
     with state.open_ledger() as ledger:
+        # Before anything is cleared: the results of a run that has been collected must stay.
+        _check_ledger(ledger, receipt)
+        publish.clear_old(options.result, plan)
         try:
             outcome, engine = _collect(run, ledger, profile, options, say, clock)
             if not outcome.results and outcome.error is not None:
@@ -346,8 +354,15 @@ def collect(options: Options, say: Say, clock: Clock) -> tuple[Plan, Outcome, Ma
                 outputs=run.outputs,
                 engine=engine,
             )
+            # Last: until here, a collect that is started again merges anew.
+            merged = {result.name: (_output_of(plan, result.name), result.parts) for result in outcome.results}
+            ledger.finish(merged, now_s=clock.now())
         except SeptumError as error:
+            publish.clear_old(options.result, plan)
             publish.publish_failure(options.result, plan, receipt, error, rows=ledger.rows())
+            raise
+        except BaseException:
+            publish.clear_old(options.result, plan)
             raise
     return plan, outcome, published
 
@@ -360,17 +375,6 @@ def _collect(
     from septum.merge.engine import find_hadd
     from septum.merge.results import Merger
 
-    rows = ledger.rows()
-    if rows and all(row.state is PartState.MERGED for row in rows):
-        raise StateError(
-            "run: it has been collected already",
-            fix="its results were in the result folder; run again to make them anew",
-        )
-    if unsent := [row.id for row in rows if row.state is PartState.PLANNED] or not rows:
-        raise StateError(
-            f"run: {len(unsent) if isinstance(unsent, list) else 'all'} parts have not been submitted",
-            fix="submit them first with 'septum submit'",
-        )
     engine = find_hadd(options.environ)
     merger = Merger(run.plan, engine, outputs=run.outputs, scratch=run.folder / "merge")
     with (
@@ -392,11 +396,28 @@ def _collect(
             clock=clock,
         )
         outcome = collector.collect()
-        if outcome.results or outcome.error is None:
-            merged = {result.name: (_output_of(run.plan, result.name), result.parts) for result in outcome.results}
-            ledger.finish(merged, now_s=clock.now())
         _clean_queue(backend, say)
     return outcome, engine.name
+
+
+def _check_ledger(ledger: Ledger, receipt: Receipt) -> None:
+    facts, rows = ledger.facts(), ledger.rows()
+    unsent = sum(row.state is PartState.PLANNED for row in rows)
+    if unsent or not rows:
+        raise StateError(
+            f"run: {unsent or 'all'} parts have not been submitted", fix="submit them first with 'septum submit'"
+        )
+    if (facts.get("plan"), facts.get("tag")) != (receipt.plan, receipt.tag):
+        raise StateError(
+            "ledger: it belongs to another run than the receipt",
+            evidence=f"ledger {facts.get('tag')}, receipt {receipt.tag}",
+            fix="keep the whole state folder between the CI jobs, or run again from the first",
+        )
+    if any(row.state is PartState.MERGED for row in rows):
+        raise StateError(
+            "run: it has been collected already",
+            fix="its results were in the result folder; run again to make them anew",
+        )
 
 
 def _output_of(plan: Plan, result: str) -> int:

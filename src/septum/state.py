@@ -15,6 +15,12 @@ from septum.ledger import Ledger
 from septum.plan import Plan, from_json, to_json
 from septum.worker.sandbox import SHARED, WRAPPER, own_name, values_name, values_text, wrapper_text, write_archive
 
+_OWN = frozenset(
+    {"plan.json", "receipt.json", "run.sqlite", "run.sqlite-journal"}
+    | {"send", "incoming", "outputs", "logs", "merge", "local"}
+)
+_TEMPORARY = (".plan.json.", ".receipt.json.")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
@@ -58,7 +64,19 @@ class State:
         return Ledger(self.ledger_path)
 
     def clear(self) -> None:
-        """Remove everything."""
+        """Remove everything that septum wrote.
+
+        Raises:
+            StateError: Something else stands in the folder, such as the user's repository.
+        """
+        strange = sorted({path.name for path in self.folder.iterdir()} - _OWN) if self.folder.is_dir() else []
+        strange = [name for name in strange if not name.startswith(_TEMPORARY)]
+        if strange or (self.folder.exists() and not self.folder.is_dir()):
+            raise StateError(
+                f"state: {self.folder} cannot be the state folder: it is not septum's alone",
+                evidence=f"it holds {', '.join(strange[:5])}" if strange else "it is a file",
+                fix="choose a folder of its own with --state, or remove it yourself",
+            )
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
 
@@ -87,6 +105,10 @@ class State:
         path = self.folder / "plan.json"
         try:
             text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise StateError(
+                f"plan: {path} is damaged", evidence=str(error), fix="make it again with 'septum prepare'"
+            ) from error
         except OSError as error:
             raise StateError(
                 f"plan: there is none in {self.folder}", evidence=str(error), fix="make it first with 'septum prepare'"

@@ -8,7 +8,9 @@ _DURATION_S = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "d": 86400, "day
 # As HTCondor has it: 1 GB is 1024 MB, with and without the i.
 _SIZE_B = {"b": 1, "kb": 1024, "kib": 1024, "mb": 1024**2, "mib": 1024**2, "gb": 1024**3, "gib": 1024**3}
 _SIZE_B |= {"tb": 1024**4, "tib": 1024**4}
-_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
+_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*")
+_LARGEST = 2**53
+"""Of seconds and of bytes: what a double, and so HTCondor, still counts exactly."""
 
 
 def parse_duration(text: str) -> int:
@@ -39,7 +41,10 @@ def _parse(text: str, units: dict[str, int], wanted: str) -> int:
     match = _QUANTITY.fullmatch(text)
     if match is None or match[2].lower() not in units:
         raise ValueError(f"expected {wanted}, got {text!r}")
-    value = int(float(match[1]) * units[match[2].lower()])
+    exact = float(match[1]) * units[match[2].lower()]
+    if exact > _LARGEST:
+        raise ValueError(f"expected {wanted}, got one that is too large")
+    value = int(exact)
     if value < 1:
         raise ValueError(f"expected {wanted} above zero, got {text!r}")
     return value

@@ -57,7 +57,7 @@ def verify(plan: Plan, part: Part, folder: Path, report: JobReport) -> Verified:
         PartError: Of the class that says why the part did not deliver.
         StructureError: An output holds something whose merge cannot be checked.
     """
-    status = _status(folder, part)
+    status = _status(plan, folder, part)
     name = part.describe()
     attempts = f"{report.attempts} attempt{'s' * (report.attempts != 1)}"
     where = f"job {report.job} on {report.host or 'an unknown host'}, {attempts}"
@@ -92,7 +92,14 @@ def verify(plan: Plan, part: Part, folder: Path, report: JobReport) -> Verified:
             evidence=evidence,
             fix=f"run it here to see more: septum run --cluster local --parts {part.id}",
         )
-    return Verified(status=status, summaries=_verify_outputs(plan, part, folder, status, where))
+    found = _verify_outputs(plan, part, folder, status, where)
+    if report.exit_code not in {None, 0}:
+        raise PartExitError(
+            f"{name}: its job ended with exit code {report.exit_code}, though its command ended well",
+            evidence=evidence,
+            fix="the worker's own words stand above; try again",
+        )
+    return Verified(status=status, summaries=found)
 
 
 def time_out(plan: Plan, part: Part, evidence: str) -> PartTimeoutError:
@@ -114,12 +121,14 @@ def _killed(name: str, number: int, evidence: str) -> PartSignalError:
     return PartSignalError(f"{name}: was killed by {shown}", evidence=evidence, fix=f"{hint}; a crash shows in the log")
 
 
-def _status(folder: Path, part: Part) -> Status | None:
+def _status(plan: Plan, folder: Path, part: Part) -> Status | None:
     try:
         text = (folder / status_name(part.id)).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    return parse_status(text, part.id)
+    status = parse_status(text, part.id)
+    # A status of another plan would name other outputs.
+    return status if status is None or len(status.outputs) <= len(plan.outputs) else None
 
 
 def _tail(folder: Path, part_id: str) -> list[str]:
@@ -165,7 +174,8 @@ def _verify_outputs(plan: Plan, part: Part, folder: Path, status: Status, where:
                 fix="try again; if it stays, a disk of the worker or of the access point is full or broken",
             )
         if output.path.endswith(".root"):
-            summaries[number] = summarize(path, name=name, expected=output.objects)
+            merged = any(merge.output == number for merge in plan.merges)
+            summaries[number] = summarize(path, name=name, expected=output.objects, merged=merged)
     return summaries
 
 

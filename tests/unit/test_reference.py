@@ -214,8 +214,10 @@ def test_the_page_of_the_components_names_every_variable() -> None:
 def test_reference_mends_a_drift_and_check_only_reports_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--check` names the file and the command; without it the file is written; then all is well."""
     shutil.copytree(ROOT / "components", tmp_path / "components")
-    shutil.copytree(ROOT / FOLDER, tmp_path / FOLDER)
     (tmp_path / "pyproject.toml").touch()
+    (tmp_path / FOLDER).mkdir(parents=True)
+    for path, text in pages(tmp_path).items():
+        (tmp_path / path).write_text(text, encoding="utf-8")
     (tmp_path / FOLDER / "errors.md").write_text("edited by hand\n")
     parser = argparse.ArgumentParser()
     cli.register(parser.add_subparsers())

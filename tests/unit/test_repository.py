@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -37,6 +38,7 @@ def _files() -> list[Path]:
     return sorted(path for path in paths if path.is_file() and not path.is_symlink())
 
 
+@functools.cache
 def _texts() -> dict[str, str]:
     texts = {}
     for path in _files():

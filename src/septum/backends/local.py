@@ -129,7 +129,7 @@ class LocalBackend:
             self._report(
                 part.id, state=JobState.ENDED, exit_code=None if killed else code, signal=killed, timed_out=timed_out
             )
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - nobody looks into a future: the part would run for ever
             self._report(part.id, state=JobState.REMOVED, reason=f"cannot be started: {error}")
 
     def _try(self, part: Part) -> tuple[int, bool]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import septum
 from septum.cli import analysis, cluster, component
 from septum.cli.console import complain
-from septum.errors import SeptumError, every_error
+from septum.errors import SeptumError, StateError, every_error
 
 _VERBS = (analysis, cluster, component)
 
@@ -49,6 +49,13 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _file_error(error: OSError) -> SeptumError:
+    return StateError(
+        f"files: {error.filename or 'a file'}: {(error.strerror or str(error)).lower()}",
+        fix="check that the folders of --state and --result exist, or can be made and written",
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -67,6 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         complain(f"septum: {error}")
         return error.exit_code
+    except (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+        if args.traceback:
+            raise
+        complain(f"septum: {_file_error(error)}")
+        return StateError.exit_code
     except KeyboardInterrupt:
         complain("septum: interrupted")
         return 130

@@ -98,9 +98,12 @@ def _chosen(args: argparse.Namespace, plan_ids: Sequence[str]) -> list[str]:
     text = args.parts
     if text is None:
         return []
-    if re.fullmatch(r"\d{1,3}", text):
+    if re.fullmatch(r"[1-9][0-9]{0,2}", text):
         return list(plan_ids[: int(text)])
-    return [piece.strip() for piece in text.split(",") if piece.strip()]
+    chosen = [piece.strip() for piece in text.split(",") if piece.strip()]
+    if not chosen:
+        raise UsageError(f"--parts {text!r} names no parts", fix="give a number such as 3, or ids such as 0007,0011")
+    return chosen
 
 
 # ── verbs ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -133,9 +133,10 @@ ANALYSIS = Component(
         ),
         Input(
             name="tags",
-            description="Tags of the runners; empty for untagged runners.",
+            description="Tags of the runners. A blank one is none: GitLab drops it, and takes a runner without tags.",
             type="array",
-            default=(),
+            # Not empty: GitLab takes an empty list, but the schema of its editor, which other tools use, does not.
+            default=(" ",),
         ),
         Input(
             name="expire-in",

@@ -75,9 +75,11 @@ SINGULARITY_BIND_EXPR = "{modules}"
 
 # A claim of more than the machine has: what waits needs no core.
 NUM_CPUS = {slots}
-MEMORY = 131072
+MEMORY = 1048576
 use feature:PartitionableSlot
 JOB_DEFAULT_REQUESTMEMORY = 16
+# The default of 1 GB would let the disk of a small machine decide how many jobs run.
+JOB_DEFAULT_REQUESTDISK = 1024
 CLAIM_WORKLIFE = 86400
 NEGOTIATOR_INTERVAL = 2
 NEGOTIATOR_MIN_INTERVAL = 1

@@ -41,6 +41,9 @@ _LINKS = {"awk": "gawk", "sh": "dash", "voms-proxy-info": "voms-proxy-info2", "v
 _RECIPE = 1
 _TRIES = 3
 
+# What stays in force of the machine's own apt configuration.
+_KEPT = ("Acquire::http", "Acquire::Check", "Acquire::Force")
+
 # The accounts of the pool: everything runs as the first ordinary user.
 USER = "cmscat"
 UID = 1000
@@ -251,4 +254,12 @@ def compile_modules(folder: Path, *inside: str, mount: Path | None = None) -> No
     if mount is not None:
         argv += ["--bind", mount, inside[0]]
     argv += ["/usr/bin/python3", "-m", "compileall", "-q", "-j", "2", *inside]
-    process.run(argv, what="compile Python's modules", timeout_s=300)
+    # A package may bring a file that is no Python of today; that one alone stays uncompiled.
+    done = process.run(argv, what="compile Python's modules", timeout_s=300, check=False)
+    compiled = mount or folder / "root" / inside[0].lstrip("/")
+    if not any(compiled.rglob("*.pyc")):
+        raise FacilityError(
+            f"no module of {inside[0]} was compiled",
+            evidence=process.tail(done.stderr),
+            fix="run it by hand to see why",
+        )

@@ -192,10 +192,14 @@ def start_pool(
     (etc / "condor_config").write_text(
         condor_config(port=port, slots=slots, audience=audience, modules=place(debian), extra=config), encoding="utf-8"
     )
+    machine = Path("/etc/resolv.conf")
+    (etc / "resolv.conf").write_text(machine.read_text(encoding="utf-8") if machine.is_file() else "", encoding="utf-8")
     (etc / "mapfile").write_text(mapfile(users, issuer), encoding="utf-8")
     mounts = {
         # The schedd fetches the issuer's keys over HTTPS and trusts the system's bundle.
         "/etc/ssl/certs/ca-certificates.crt": etc / "bundle.pem",
+        # Analyses may read from servers elsewhere.
+        "/etc/resolv.conf": etc / "resolv.conf",
         place(debian): modules,
         IMAGE: debian.root,
         **(read_only or {}),

@@ -91,7 +91,12 @@ def find_hadd(environ: Mapping[str, str]) -> Hadd:
     Raises:
         EngineMissingError: There is none.
     """
-    candidates = [environ.get("SEPTUM_HADD"), shutil.which("hadd", path=environ.get("PATH"))]
+    named = environ.get("SEPTUM_HADD")
+    if named and not os.access(named, os.X_OK):
+        raise EngineMissingError(
+            f"merge: SEPTUM_HADD is {named!r}, which cannot be run", fix="correct or unset SEPTUM_HADD"
+        )
+    candidates = [named, shutil.which("hadd", path=environ.get("PATH"))]
     candidates += [os.path.join(environ["ROOTSYS"], "bin", "hadd")] if environ.get("ROOTSYS") else []  # noqa: PTH118
     # Only the place is asked for: importing ROOT takes a second and prints.
     wheel = importlib.util.find_spec("ROOT")

@@ -56,8 +56,8 @@ class Merger:
         self._plan, self._engine, self._outputs, self._scratch = plan, engine, outputs, scratch
         self._stored: dict[tuple[str, int], StoredOutput] = {}
         self._failed: set[str] = set()
-        self._structures: dict[int, dict[str, list[str]]] = {}
-        self._examples: dict[tuple[int, str], FileSummary] = {}
+        self._structures: dict[str, dict[str, list[str]]] = {}
+        self._examples: dict[tuple[str, str], FileSummary] = {}
         self._totals: dict[str, Total] = {merge.result: Total() for merge in plan.merges}
         self._results_of: dict[tuple[str, int], list[str]] = {}
         for merge in plan.merges:
@@ -71,10 +71,10 @@ class Merger:
             self._stored[(part, item.output)] = item
         for number, summary in summaries.items():
             digest = summary.structure
-            self._structures.setdefault(number, {}).setdefault(digest, []).append(part)
-            self._examples.setdefault((number, digest), summary)
             for result in self._results_of.get((part, number), ()):
-                if len(self._structures[number]) == 1:
+                self._structures.setdefault(result, {}).setdefault(digest, []).append(part)
+                self._examples.setdefault((result, digest), summary)
+                if len(self._structures[result]) == 1:
                     self._totals[result].add(summary)
 
     def fail(self, part: str) -> None:
@@ -85,7 +85,7 @@ class Merger:
         """Merge every range whose parts are all known; returns how many ranges were merged now."""
         done = 0
         for merge in self._plan.merges:
-            if len(self._structures.get(merge.output, {})) > 1:
+            if len(self._structures.get(merge.result, {})) > 1:
                 continue
             ranges = _ranges(merge.parts)
             for number, parts in enumerate(ranges):
@@ -165,15 +165,16 @@ class Merger:
             )
 
     def _check_structures(self) -> None:
-        for number, groups in self._structures.items():
+        for result, groups in self._structures.items():
             if len(groups) == 1:
                 continue
             by_size = sorted(groups.items(), key=lambda item: (-len(item[1]), min(item[1])))
             (common, most), (other, few) = by_size[0], by_size[1]
             odd = self._plan.by_id[min(few)]
-            difference = first_difference(self._examples[(number, common)], self._examples[(number, other)])
+            difference = first_difference(self._examples[(result, common)], self._examples[(result, other)])
+            number = next(merge.output for merge in self._plan.merges if merge.result == result)
             raise StructureError(
-                f"{odd.describe()}: {self._plan.outputs[number].path} differs in structure from other parts",
+                f"{odd.describe()}: {self._plan.outputs[number].path} differs from other parts of {result}",
                 evidence=f"{difference}\n{len(most)} parts such as {min(most)} against {len(few)} such as {odd.id}; "
                 "nothing was merged",
                 fix="book the same objects with the same axes in every part, filled or not",
@@ -197,11 +198,11 @@ class Merger:
         self._run(merge, target, sources)
         summary = summarize(target, name=f"merge: {merge.result}")
         self._totals[merge.result].check(summary, name=f"merge: {merge.result}")
-        expected = next(iter(self._structures[merge.output]))
+        expected = next(iter(self._structures[merge.result]))
         if summary.structure != expected:
             raise StructureError(
                 f"merge: {merge.result} has another structure than its parts",
-                evidence=first_difference(self._examples[(merge.output, expected)], summary),
+                evidence=first_difference(self._examples[(merge.result, expected)], summary),
                 fix="keep the state folder and report this",
             )
         for number in range(len(ranges)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,13 +62,14 @@ class FileSummary:
         return hashlib.sha256(json.dumps(pieces).encode()).hexdigest()
 
 
-def summarize(path: Path, *, name: str, expected: Sequence[str] = ()) -> FileSummary:
+def summarize(path: Path, *, name: str, expected: Sequence[str] = (), merged: bool = True) -> FileSummary:
     """Read a ROOT file and sum up what it holds.
 
     Args:
         path: The file.
         name: How messages name it: the output and its part.
         expected: Objects that must be there.
+        merged: Whether it goes into a result; of other files, only the list of their objects is read.
 
     Raises:
         OutputDamagedError: Not a ROOT file, cut off, never closed, empty, or an object cannot be read.
@@ -85,7 +87,7 @@ def summarize(path: Path, *, name: str, expected: Sequence[str] = ()) -> FileSum
                 )
             kinds = file.classnames(recursive=True, cycle=False)
             objects = {
-                key: _summarize_object(file, key, kind, name)
+                key: _summarize_object(file, key, kind, name) if merged else ObjectSummary(kind, "", 0.0, None, 0.0)
                 for key, kind in kinds.items()
                 if not _FOLDER.fullmatch(kind)
             }
@@ -231,11 +233,18 @@ class Total:
                 )
             if content is None or scale is None or item.content is None:
                 continue
-            length = min(len(content), len(item.content))
-            allowed = (self._count + 1) * np.maximum(item.epsilon, 2.0**-52) * scale[:length] * 2
-            wrong = ~(np.abs(item.content[:length] - content[:length]) <= allowed)
-            wrong &= ~(np.isnan(item.content[:length]) & np.isnan(content[:length]))
-            wrong &= item.content[:length] != content[:length]
+            length = len(content)
+            if len(item.content) < length:
+                raise NotConservedError(
+                    f"{name}: {path!r} lost the errors (Sumw2) that all its parts have",
+                    evidence=f"{len(item.content)} values merged, {length} in every part",
+                    fix=fix,
+                )
+            # The engine's additions in its own type, and ours in double.
+            allowed = (_additions(self._count) * item.epsilon + self._count * 2.0**-52) * scale
+            wrong = ~(np.abs(item.content[:length] - content) <= allowed)
+            wrong &= ~(np.isnan(item.content[:length]) & np.isnan(content))
+            wrong &= item.content[:length] != content
             if wrong.any():
                 where = int(np.argmax(wrong))
                 raise NotConservedError(
@@ -243,6 +252,14 @@ class Total:
                     evidence=f"cell {where}: {item.content[where]:.17g} merged, {content[where]:.17g} in the parts",
                     fix=fix + ("; whole-number histograms overflow" if item.epsilon == 0 else ""),
                 )
+
+
+def _additions(count: int) -> int:
+    """At most so many additions lie between a part and its result: `septum.merge.results` merges in two levels.
+
+    Not simply the number of parts: of thousands of them in single precision, one could be lost within that rounding.
+    """
+    return min(count, max(40, 2 * math.isqrt(count) + 2)) + 1
 
 
 def entries_by_object(summary: FileSummary) -> dict[str, tuple[str, float]]:

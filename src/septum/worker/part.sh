@@ -13,12 +13,13 @@ status=septum-$part.status
 started=$(date +%s)
 command_code=null
 image_seen=
+outputs=
 
 write_status() { # stage
     {
         printf '{"format": 1, "part": "%s", "stage": "%s", "exit_code": %s, ' "$part" "$1" "$command_code"
         printf '"host": "%s", "image": "%s", ' "$(uname -n | plain)" "$(printf '%s' "$image_seen" | plain)"
-        printf '"started": %s, "ended": %s, "outputs": [%s]}\n' "$started" "$(date +%s)" "${outputs:-}"
+        printf '"started": %s, "ended": %s, "outputs": [%s]}\n' "$started" "$(date +%s)" "$outputs"
     } >"$status.new" && mv "$status.new" "$status"
 }
 

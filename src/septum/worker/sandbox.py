@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import shlex
 import tarfile
 from collections.abc import Iterable
@@ -99,6 +100,8 @@ def script_text(plan: Plan, part: Part) -> str:
         export = "export " if len(text.encode()) < MAX_EXPORTED_B else ""
         lines.append(f"{export}PART_{name}={shlex.quote(text)}")
     for number, line in enumerate(plan.setup, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue  # a group without a command is no shell
         lines += ["{ " + line, f"}} || {{ code=$?; echo 'septum: set-up line {number} failed' >&2; exit $code; }}"]
     words = argv(plan, part)
     if words is None:
@@ -186,15 +189,28 @@ def parse_status(text: str, part_id: str) -> Status | None:
             return None
         return Status(
             stage=str(data["stage"]),
-            exit_code=None if data["exit_code"] is None else int(data["exit_code"]),
+            exit_code=None if data["exit_code"] is None else _whole(data["exit_code"]),
             host=str(data["host"]),
             image=str(data["image"]),
-            started_s=int(data["started"]),
-            ended_s=int(data["ended"]),
+            started_s=_whole(data["started"]),
+            ended_s=_whole(data["ended"]),
             outputs=tuple(
-                None if item is None else Delivered(size_b=int(item["size"]), sha256=str(item["sha256"]))
+                None if item is None else Delivered(size_b=_whole(item["size"]), sha256=_sha256(item["sha256"]))
                 for item in data["outputs"]
             ),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _whole(value: Any) -> int:
+    """A whole number and nothing that can be made one: half an exit code is no success."""
+    if type(value) is not int:
+        raise TypeError(f"not a whole number: {value!r}")
+    return value
+
+
+def _sha256(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ValueError("not a sha256")
+    return value

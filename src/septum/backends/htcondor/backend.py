@@ -133,8 +133,9 @@ class HTCondorBackend:
     def fetch(self, parts: Sequence[str], into: Path) -> None:
         """Retrieve the outputs of ended jobs, a batch at a time."""
         into.mkdir(parents=True, exist_ok=True)
-        for start in range(0, len(parts), FETCH_BATCH):
-            constraint = f"{self._jobs_of(parts[start : start + FETCH_BATCH])} && JobStatus == 4"
+        known = [part for part in parts if part in self._jobs]  # the others' jobs are in no queue any more
+        for start in range(0, len(known), FETCH_BATCH):
+            constraint = f"{self._jobs_of(known[start : start + FETCH_BATCH])} && JobStatus == 4"
             self._call("retrieve", "fetching outputs", constraint=constraint, folder=str(into))
 
     def extend(self, lease_until_s: float) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from septum.errors import SubmitRefusedError
 from septum.plan import Part, Plan
 from septum.states import MAX_RELEASES, releasable_codes
 from septum.worker.sandbox import WRAPPER, log_names, returned_names, sent_names
@@ -110,6 +111,15 @@ def describe(
         commands |= {"container_image": image.replace("$", "$(DOLLAR)"), "transfer_container": "false"}
     if proxy_file is not None:
         commands["x509userproxy"] = str(proxy_file)
+    for name, value in commands.items():
+        # The bindings write the commands as lines before they read them: a line break or a last backslash would make
+        # other commands of them.
+        if not value.isprintable() or value.endswith("\\"):
+            raise SubmitRefusedError(
+                f"cluster: {name!r} cannot stand in a submit description",
+                evidence=repr(value)[:200],
+                fix="remove line breaks, control characters and a backslash at the end",
+            )
     return commands
 
 
