@@ -52,8 +52,6 @@ def _relative_path(text: str) -> str:
 def _text(text: str) -> str:
     if "\0" in text:
         raise ValueError("holds a NUL character")
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise ValueError("holds half a character (a surrogate), which no file can")
     return text
 
 

@@ -133,10 +133,9 @@ ANALYSIS = Component(
         ),
         Input(
             name="tags",
-            description="Tags of the runners. A blank one is none: GitLab drops it, and takes a runner without tags.",
+            description="Tags of the runners; empty for untagged runners.",
             type="array",
-            # Not empty: GitLab takes an empty list, but the schema of its editor, which other tools use, does not.
-            default=(" ",),
+            default=(),
         ),
         Input(
             name="expire-in",

@@ -1,0 +1,75 @@
+"""What of the environment the user's own code gets."""
+
+from __future__ import annotations
+
+import pytest
+
+from septum.environment import for_user_code
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CI_JOB_TOKEN",
+        "IAM_CLIENT_SECRET",
+        "CI_REGISTRY_PASSWORD",
+        "PASSPHRASE",
+        "my_password",
+        "CI_JOB_JWT_V2",
+        "AWS_ACCESS_KEY_ID",
+        "SSH_PRIVATE_KEY",
+        "SSHKEY_PRIVATE",
+        "HTTP_AUTH",
+        "X509_PROXY",
+        "VOMS_PROXY",
+        "grid_proxy",
+        "PROXY",
+        "vomsproxy",
+        "BEARER_TOKEN",
+        "DB_CREDENTIALS",
+        "SEPTUM_CLUSTER_SCHEDD",
+        "GITLAB_USER_EMAIL",
+    ],
+)
+def test_secrets_are_left_out(name: str) -> None:
+    """By the usual words in a name, whatever its case."""
+    assert for_user_code({name: "x"}, secrets=[]) == {}
+
+
+def test_the_secrets_of_the_cluster_are_left_out_by_name() -> None:
+    """A profile may call them what it likes."""
+    assert for_user_code({"MY_ID": "a", "OTHER": "b"}, secrets=["MY_ID"]) == {"OTHER": "b"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PATH",
+        "HOME",
+        "LD_LIBRARY_PATH",
+        "CI_COMMIT_SHA",
+        "CMSSW_BASE",
+        "KEYBOARD",
+        "MONKEY",
+        "AUTHOR",
+        "http_proxy",
+        "HTTPS_PROXY",
+        "no_proxy",
+        "all_proxy",
+        "BEARER_TOKEN_FILE",
+        "X509_USER_PROXY",
+        "X509_CERT_DIR",
+        "KRB5CCNAME",
+    ],
+)
+def test_harmless_variables_stay(name: str) -> None:
+    """With their values, to the last character; paths that tools need among them."""
+    assert for_user_code({name: "a\n'b' $c"}, secrets=[]) == {name: "a\n'b' $c"}
+
+
+def test_the_environment_itself_is_not_changed() -> None:
+    """A new mapping comes back."""
+    environ = {"CI_JOB_TOKEN": "x", "PATH": "/bin"}
+    for_user_code(environ, secrets=[])
+
+    assert environ == {"CI_JOB_TOKEN": "x", "PATH": "/bin"}
