@@ -176,8 +176,8 @@ class Collector:
         for warning in self._keep_fresh(now_s):
             self._say(f"warning: {warning}")
         try:
-            self._extend_lease(now_s)
             changed = self._look(now_s)
+            self._extend_lease(now_s)
             changed |= self._fetch()
             self._silent_since_s = None
         except (ClusterUnreachableError, AuthenticationError) as error:

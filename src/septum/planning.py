@@ -60,9 +60,11 @@ def make_plan(analysis: Analysis, root: Path, *, image: str | None = None, leave
     Raises:
         PlanError: A file is missing, no parts come out, or two parts would do the same work.
     """
-    if image is not None and not image.isprintable():
+    chosen_image = image or analysis.image
+    if chosen_image and (not chosen_image.isprintable() or "$" in chosen_image):
         raise PlanError(
-            f"image: {image[:100]!r} is not the name of an image", fix="give it in one line, without control characters"
+            f"image: {chosen_image[:100]!r} is not the name of an image",
+            fix="write the name out, in one line: no variable is expanded here",
         )
     files = _Files(root, leave_out)
     expanded = (draft for block in analysis.parts for draft in _expand(block, files))
@@ -81,7 +83,6 @@ def make_plan(analysis: Analysis, root: Path, *, image: str | None = None, leave
     outputs = tuple(OutputFile(path=output.path, objects=tuple(output.objects)) for output in analysis.outputs)
     command = analysis.command if isinstance(analysis.command, str) else tuple(analysis.command)
     environment = tuple(sorted(analysis.environment.items()))
-    chosen_image = image or analysis.image
     parts = []
     for index, draft in enumerate(drafts):
         values = tuple(draft.values.items())

@@ -63,7 +63,9 @@ tar -cf seen.tar word1 word2 variable
 
 
 def _yaml(command: str) -> str:
-    values = "".join(f"    - {{value: {json.dumps(value)}, number: '{number}'}}\n" for number, value in enumerate(VALUES))
+    values = "".join(
+        f"    - {{value: {json.dumps(value)}, number: '{number}'}}\n" for number, value in enumerate(VALUES)
+    )
     return f"command: {command}\nparts:\n  list:\n{values}inputs: [show.sh]\noutputs: [seen.tar]\n"
 
 
@@ -98,7 +100,9 @@ def test_values_arrive(site: Site, tmp_path: Path, command: str, second: str) ->
 def test_outputs_with_difficult_names(site: Site, tmp_path: Path) -> None:
     """An output may have a space, a comma, a dollar, a quote or unicode in its path, and stand in a folder."""
     names = ["out put.txt", "a,b.txt", "pr$ice.txt", "it's.txt", "ü.txt", "deep/er/file.txt", "-rf"]
-    commands = "mkdir -p deep/er\n" + "".join(f"printf '%s' {number} > {_quoted(name)}\n" for number, name in enumerate(names))
+    commands = "mkdir -p deep/er\n" + "".join(
+        f"printf '%s' {number} > {_quoted(name)}\n" for number, name in enumerate(names)
+    )
     document = {
         "command": ["sh", "write.sh"],
         "parts": {"list": [{"n": "1"}, {"n": "2"}]},

@@ -178,7 +178,9 @@ def test_log_is_short(on_pool: Ran) -> None:
 def test_no_secret_in_log_or_artifacts(on_pool: Ran, facility: Facility) -> None:
     """Neither the client's secret nor a token stands in the log or in a file that a CI job leaves."""
     secret = facility.issuer.secret_file("cmscat-client").read_text().strip().encode()
-    files = [path for job in ("prepare", "submit", "collect") for path in _files(on_pool.pipeline.artifacts(f"septum-{job}"))]
+    files = [
+        path for job in ("prepare", "submit", "collect") for path in _files(on_pool.pipeline.artifacts(f"septum-{job}"))
+    ]
     texts = [on_pool.pipeline.log.encode(), *(path.read_bytes() for path in files)]
 
     assert len(files) > PARTS

@@ -593,7 +593,6 @@ def test_outputs_merge_under_their_own_names(tmp_path: Path) -> None:
         ('{"{s}.root": h.root, a.root: h.root}', "two entries give the result 'a.root'"),
         ('{"{bad}.root": h.root}', "would make a result named '../x.root'"),
         ('{"{space}.root": h.root}', "would make a result named 'a b.root'"),
-        ('{"{dash}.root": h.root}', "letters, digits"),
         ('{"{hidden}.root": h.root}', "letters, digits"),
         ('{"{line}.root": h.root}', "letters, digits"),
         ('{"{empty}/x.root": h.root}', "letters, digits"),
@@ -603,7 +602,7 @@ def test_groups_that_make_no_results(tmp_path: Path, merge: str, words: str) -> 
     """A value cannot lead a result out of its folder, and no two results share a name."""
     _files(tmp_path, "d.root")
     text = (
-        BASE + 'parts: {files: {glob: "d.root"}, set: {s: a, bad: ../x, space: a b, dash: "-a", hidden: .a, '
+        BASE + 'parts: {files: {glob: "d.root"}, set: {s: a, bad: ../x, space: a b, hidden: .a, '
         f'line: "a\\nb", empty: ""}}}}\nmerge: {merge}\n'
     )
 

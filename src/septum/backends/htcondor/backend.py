@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from septum.backends.base import JobReport, Run
 from septum.backends.htcondor.bindings import Bindings, CallError, as_septum_error
 from septum.backends.htcondor.description import chunks, describe, items, lease_expression
-from septum.errors import NotAuthorizedError, SeptumError
+from septum.errors import AuthenticationError, NotAuthorizedError, SeptumError
 from septum.plan import Part
 from septum.states import JOB_STATUS, HoldAction, JobState, hold_of
 
@@ -140,16 +140,18 @@ class HTCondorBackend:
 
     def extend(self, lease_until_s: float) -> None:
         """Extend the lease with one edit, whatever the number of jobs."""
+        not_ended = f"{self._mine} && JobStatus != 4 && JobStatus != 3"
         try:
             self._call(
                 "edit",
                 "extending the lease",
-                constraint=f"{self._mine} && JobStatus != 4 && JobStatus != 3",
+                constraint=not_ended,
                 attribute="TimerRemove",
                 expression=lease_expression(lease_until_s),
             )
-        except SeptumError as error:
-            if "no matching" not in error.evidence.lower() and "failed to match" not in error.evidence.lower():
+        except SeptumError:
+            # HTCondor has the same words for a refused edit and for one that no job is left for.
+            if any(self._call("summary", "looking at the queue", constraint=not_ended).values()):
                 raise
 
     def remove(self, parts: Sequence[str] | None) -> int:
@@ -197,9 +199,12 @@ def check(profile: Profile, credentials: Credentials, folder: Path | None = None
     """
     bindings = _open(profile, credentials, folder or Path.cwd())
     try:
-        answer = bindings.call("ping", level="WRITE", deadline_s=min(60, profile.call_deadline))
+        answer = bindings.call("ping", deadline_s=min(60, profile.call_deadline))
     except CallError as error:
-        raise as_septum_error(error, collector=profile.collector, schedd=profile.schedd, doing="submission") from error
+        found = as_septum_error(error, collector=profile.collector, schedd=profile.schedd, doing="submission")
+        if isinstance(found, (NotAuthorizedError, AuthenticationError)):
+            found.evidence += f"\nthe token: {credentials.identity}"
+        raise found from error
     finally:
         bindings.close()
     user = str(answer.get("MyRemoteUserName") or "")

@@ -170,24 +170,25 @@ def as_septum_error(error: CallError, *, collector: str, schedd: str, doing: str
         )
     if "DENIED" in text or "not authorized" in text.lower() or error.kind == "denied":
         return NotAuthorizedError(
-            f"cluster: {where} does not allow {doing}",
+            f"cluster: {where} does not allow {doing} to this client",
             evidence=text,
             fix="the token needs compute.create, compute.modify and compute.cancel together; ask for them in 'scope'",
         )
     if "AUTHENTICATE" in text or "authenticat" in text.lower():
         return AuthenticationError(
-            f"cluster: {where} did not accept the credential",
+            f"cluster: {where} and septum did not accept each other",
             evidence=text,
-            fix="check the CA (ca-file, ca-variable), the audience, and that the site maps this client to an account",
+            fix="one of three: the CA (ca-file, ca-variable) is not the one of the site's hosts; the token is for another\n"
+            "audience or of another issuer; the site maps this client to no account (ask its administrators)",
         )
     if error.kind in {"timeout", "crash"} or any(
         word in text
         for word in ("CEDAR:6001", "SECMAN:2003", "SECMAN:2007", "onnect", "Unable to locate", "ommunication")
     ):
-        return ClusterUnreachableError(f"cluster: no answer from {where} while {doing}", evidence=text, fix=check)
+        return ClusterUnreachableError(f"cluster: no answer from {where}, {doing}", evidence=text, fix=check)
     if error.kind == "refused" or doing == "submitting":
         return SubmitRefusedError(f"cluster: {where} refused the jobs", evidence=text, fix=_refusal_fix(text))
-    return ClusterUnreachableError(f"cluster: {where} failed while {doing}", evidence=text, fix=check)
+    return ClusterUnreachableError(f"cluster: {where} failed, {doing}", evidence=text, fix=check)
 
 
 # condor_qmgr.h: the codes that NewProc and NewCluster return.

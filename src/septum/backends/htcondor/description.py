@@ -40,11 +40,11 @@ def quote(text: str) -> str:
     """A ClassAd string literal that the submit language takes literally.
 
     Raises:
-        ValueError: The text holds a line break, which no literal can.
+        SubmitRefusedError: The text holds a line break, which no literal can, or a dollar: the submit language expands
+            `$(DOLLAR)` in more than one pass, so nothing stands for `$$(x)` and for `$(DOLLAR)` themselves.
     """
-    if "\n" in text or "\r" in text or "\0" in text:
-        raise ValueError(f"{text!r} cannot stand in a submit description")
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$(DOLLAR)")
+    _literal("a text", text)
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
@@ -96,7 +96,7 @@ def describe(
         # Outputs stay until septum has them safely, and not for ever.
         "leave_in_queue": f"JobStatus == 4 && (time() - (CompletionDate ?: time())) < {profile.keep_outputs}",
         "MY.SeptumRun": quote(tag),
-        "MY.SeptumPart": quote("$(part)").replace("$(DOLLAR)", "$"),
+        "MY.SeptumPart": '"$(part)"',
         "MY.TimerRemove": lease_expression(lease_until_s),
         **{f"MY.{name}": literal for name, literal in sorted(profile.attributes.items())},
     }
@@ -108,19 +108,29 @@ def describe(
     if image and profile.image_method == "singularity-image":
         commands["MY.SingularityImage"] = quote(image)
     elif image:
-        commands |= {"container_image": image.replace("$", "$(DOLLAR)"), "transfer_container": "false"}
+        commands |= {"container_image": _literal("container_image", image), "transfer_container": "false"}
     if proxy_file is not None:
         commands["x509userproxy"] = str(proxy_file)
     for name, value in commands.items():
         # The bindings write the commands as lines before they read them: a line break or a last backslash would make
         # other commands of them.
         if not value.isprintable() or value.endswith("\\"):
-            raise SubmitRefusedError(
-                f"cluster: {name!r} cannot stand in a submit description",
-                evidence=repr(value)[:200],
-                fix="remove line breaks, control characters and a backslash at the end",
-            )
+            raise _refused(name, value)
     return commands
+
+
+def _literal(name: str, text: str) -> str:
+    if not text.isprintable() or "$" in text:
+        raise _refused(name, text)
+    return text
+
+
+def _refused(name: str, text: str) -> SubmitRefusedError:
+    return SubmitRefusedError(
+        f"cluster: this value of {name} cannot stand in a submit description",
+        evidence=repr(text)[:200],
+        fix="remove line breaks, control characters, '$' and a backslash at the end",
+    )
 
 
 def _mib(size_b: int) -> int:

@@ -66,11 +66,30 @@ def _ads(found: Any, attributes: list[str]) -> list[dict[str, Any]]:
     return [{name: _plain(ad.get(name)) for name in attributes if name in ad} for ad in found]
 
 
-def ping(schedd: _Schedd, *, level: str) -> dict[str, Any]:
-    """Ask whom the schedd takes us for, and whether it would let us do something of this level."""
-    answer = htcondor2.ping(schedd.ad, level)
+def ping(schedd: _Schedd) -> dict[str, Any]:
+    """Ask whom the schedd takes us for, and whether it would let us submit."""
+    ad = schedd.ad  # that there is none is another answer
+    try:
+        answer = htcondor2.ping(ad, "WRITE")
+    except Exception as error:
+        raise _RefusedError(*_why_not(schedd)) from error
     found = {name: _plain(answer.get(name)) for name in _PING_ATTRIBUTES}
     return {**found, "CondorVersion": _plain(schedd.ad.get("CondorVersion"))}
+
+
+def _why_not(schedd: _Schedd) -> tuple[str, str]:
+    """Find out why the schedd would not let us submit; HTCondor says "Failed to start command" to all of it."""
+    # Reading needs no authentication at most schedds; asking for it shows whether that is what fails.
+    htcondor2.param["SEC_CLIENT_AUTHENTICATION"] = "REQUIRED"
+    try:
+        user = _plain(htcondor2.ping(schedd.ad, "READ").get("MyRemoteUserName"))
+    except Exception as error:  # noqa: BLE001 - the bindings raise plain exceptions
+        if isinstance(error, htcondor2.HTCondorException) and "locate" not in str(error):
+            return "unknown-client", f"AUTHENTICATE: {error}"
+        return "bindings", str(error)
+    finally:
+        htcondor2.param["SEC_CLIENT_AUTHENTICATION"] = "OPTIONAL"
+    return "denied", f"it takes us for {user}, who may read and not write"
 
 
 def summary(schedd: _Schedd, *, constraint: str) -> dict[str, int]:

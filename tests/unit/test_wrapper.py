@@ -1,0 +1,471 @@
+"""The wrapper on the worker, run by real shells; what it leaves is read as septum reads it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from septum.plan import OutputFile, Part, Plan, Request
+from septum.worker.sandbox import (
+    SHARED,
+    WRAPPER,
+    Status,
+    output_name,
+    own_name,
+    parse_status,
+    status_name,
+    values_name,
+    values_text,
+    wrapper_text,
+    write_archive,
+)
+from tests.fakes.analyses import plan_of, seeds
+
+_KNOWN = {"sh": ["/bin/sh"], "dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
+# One that is only another name of one before is not tried again.
+SHELLS = {
+    os.path.realpath(found): words for words in reversed(_KNOWN.values()) if (found := shutil.which(words[0])) is not None
+}
+# The machine of the tests may be a container itself: the marks of one are looked for in the sandbox instead.
+WRAPPER_TEXT = wrapper_text().replace(" /.dockerenv ", " dockerenv ").replace(" /run/.containerenv ", " containerenv ")
+CLEAN = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+
+
+@pytest.fixture(params=SHELLS, ids=os.path.basename)
+def shell(request: pytest.FixtureRequest) -> Sequence[str]:
+    """Each POSIX shell of this machine."""
+    return SHELLS[str(request.param)]
+
+
+def make(
+    command: str | tuple[str, ...],
+    *,
+    values: Mapping[str, str | tuple[str, ...]] | None = None,
+    outputs: Sequence[str] = ("h.root",),
+    setup: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    part_shell: str = "sh",
+) -> Plan:
+    """A plan of one part, without asking septum.yaml's rules."""
+    part = Part(id="0007", index=7, values=tuple((values or {}).items()), inputs=(), fingerprint="")
+    return Plan(
+        name="x", shell=part_shell, setup=tuple(setup), command=command,
+        environment=tuple((environment or {}).items()), image=None,
+        request=Request(cpus=None, memory_b=None, memory_retries_b=(), disk_b=None, time_s=None),
+        retries=0, tolerance="0", inputs=(), outputs=tuple(OutputFile(path=path, objects=()) for path in outputs),
+        merges=(), parts=(part,),
+    )  # fmt: skip
+
+
+def lay_out(plan: Plan, folder: Path, *, image: str = "") -> Path:
+    """The sandbox of the part, as a worker finds it."""
+    folder.mkdir(exist_ok=True)
+    (folder / WRAPPER).write_text(WRAPPER_TEXT)
+    (folder / values_name("0007")).write_bytes(values_text(plan, plan.parts[0], image=image).encode())
+    return folder
+
+
+def run(
+    plan: Plan, folder: Path, shell: Sequence[str], *, image: str = "", **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the wrapper to its end."""
+    lay_out(plan, folder, image=image)
+    return subprocess.run(
+        [*shell, WRAPPER, "0007"],
+        cwd=folder, env={**CLEAN, **environ}, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+
+
+def status_of(folder: Path) -> Status:
+    """The status file, read as septum reads it."""
+    status = parse_status((folder / status_name("0007")).read_text(), "0007")
+
+    assert status is not None
+    return status
+
+
+# ── exit codes and outputs ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_good_part(tmp_path: Path, shell: Sequence[str]) -> None:
+    """Exit code 0, the output with size and checksum, and when and where."""
+    done = run(make("printf data > h.root; echo hello; echo oops >&2"), tmp_path, shell)
+    status = status_of(tmp_path)
+    (delivered,) = status.outputs
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "oops\n")
+    assert (status.stage, status.exit_code) == ("done", 0)
+    assert delivered is not None
+    assert (delivered.size_b, delivered.sha256) == (4, hashlib.sha256(b"data").hexdigest())
+    assert (tmp_path / output_name("0007", 0)).read_bytes() == b"data"
+    assert status.host
+    assert 0 < status.started_s <= status.ended_s <= time.time() + 1
+
+
+@pytest.mark.parametrize("code", [1, 3, 121, 122, 123, 255])
+def test_the_exit_code_is_the_command_s(tmp_path: Path, shell: Sequence[str], code: int) -> None:
+    """Also when it wrote the output first, and when it is one of the wrapper's own."""
+    done = run(make(f"echo x > h.root; exit {code}"), tmp_path, shell)
+    status = status_of(tmp_path)
+
+    assert done.returncode == code
+    assert (status.stage, status.exit_code) == ("done", code)
+    assert status.outputs[0] is not None
+
+
+def test_a_command_that_writes_nothing(tmp_path: Path, shell: Sequence[str]) -> None:
+    """Exit code 121, and a file that the transfer does not miss."""
+    done = run(make("true", outputs=["a.root", "b.root"]), tmp_path, shell)
+    status = status_of(tmp_path)
+
+    assert done.returncode == 121
+    assert "did not write b.root" in done.stderr
+    assert (status.stage, status.exit_code, status.outputs) == ("done", 0, (None, None))
+    assert (tmp_path / output_name("0007", 1)).read_bytes() == b""
+
+
+def test_a_folder_is_no_output(tmp_path: Path, shell: Sequence[str]) -> None:
+    """Only a file is."""
+    assert run(make("mkdir h.root"), tmp_path, shell).returncode == 121
+
+
+def test_an_empty_output_is_delivered_as_empty(tmp_path: Path, shell: Sequence[str]) -> None:
+    """Whether that is good is not the worker's business."""
+    run(make(": > h.root"), tmp_path, shell)
+    (delivered,) = status_of(tmp_path).outputs
+
+    assert delivered is not None
+    assert (delivered.size_b, delivered.sha256) == (0, hashlib.sha256(b"").hexdigest())
+
+
+@pytest.mark.parametrize("number", ["KILL", "SEGV", "TERM"])
+def test_a_killed_command(tmp_path: Path, shell: Sequence[str], number: str) -> None:
+    """128 and the signal, as shells have it; the outputs are told."""
+    done = run(make(f"echo x > h.root; kill -{number} $$"), tmp_path, shell)
+    code = 128 + signal.Signals[f"SIG{number}"]
+
+    assert done.returncode == code
+    assert (status_of(tmp_path).stage, status_of(tmp_path).exit_code) == ("done", code)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["a b.root", "-rf", "--help", "ü€/\U0001f600.root", "a'b.root", 'a"b', "$HOME", "`id`", "a;b", "*", "a\\b", "x/y/z.txt", "\t", "%s"],
+)
+def test_outputs_with_difficult_names(tmp_path: Path, shell: Sequence[str], path: str) -> None:
+    """A name is a name, in whatever folder."""
+    plan = make('mkdir -p "$(dirname -- "./$PART_p")"; printf "%s" "$PART_p" > "./$PART_p"', values={"p": path}, outputs=[path])
+    done = run(plan, tmp_path, shell)
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / output_name("0007", 0)).read_bytes() == path.encode()
+
+
+def test_an_output_that_is_a_link(tmp_path: Path, shell: Sequence[str]) -> None:
+    """Its content is delivered; what the command changes later in its file is not."""
+    done = run(make("mkdir d; echo data > d/real; ln -s d/real h.root"), tmp_path, shell)
+
+    assert done.returncode == 0
+    assert not (tmp_path / output_name("0007", 0)).is_symlink()
+    assert (tmp_path / output_name("0007", 0)).read_bytes() == b"data\n"
+
+
+def test_variables_of_the_worker_do_not_confuse_the_wrapper(tmp_path: Path, shell: Sequence[str]) -> None:
+    """A worker may have set the very names that the wrapper uses."""
+    names = ("outputs", "missing", "n", "path", "entry", "stopped", "command_code", "image_seen", "stage", "size", "sum")
+    done = run(make("echo x > h.root"), tmp_path, shell, **dict.fromkeys(names, '"],}'))
+
+    assert done.returncode == 0
+    assert status_of(tmp_path).outputs[0] is not None
+
+
+def test_standard_input_is_empty(tmp_path: Path, shell: Sequence[str]) -> None:
+    """A command that asks something does not wait for ever."""
+    assert run(make("cat > h.root"), tmp_path, shell).returncode == 0
+
+
+# ── before the command ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_set_up_lines_run_in_the_same_shell(tmp_path: Path, shell: Sequence[str]) -> None:
+    """Their variables and functions reach the command; blank lines and comments are nothing."""
+    plan = make('f; echo "$A" > h.root', setup=["A=1; export A", "", "  # a comment", "f() { B=$A; } # so", "A=2"])
+    done = run(plan, tmp_path, shell)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / output_name("0007", 0)).read_bytes() == b"2\n"
+
+
+@pytest.mark.parametrize("command", ["echo x > h.root", ("cp", "/bin/sh", "h.root")])
+def test_a_set_up_line_that_fails_ends_the_part(tmp_path: Path, shell: Sequence[str], command: str | tuple[str, ...]) -> None:
+    """With its exit code and its number; the command does not run."""
+    done = run(make(command, setup=["true", "(exit 4)", "true"]), tmp_path, shell)
+
+    assert done.returncode == 4
+    assert "set-up line 2 failed" in done.stderr
+    assert status_of(tmp_path).outputs == (None,)
+
+
+def test_environment_reaches_the_command(tmp_path: Path, shell: Sequence[str]) -> None:
+    """And the part's own names."""
+    plan = make(
+        'env | grep -E "^(A|PART_part|PART_index|PART_parts|PART_files)=" | sort > h.root',
+        environment={"A": "1 '$x"}, values={"files": ("a", "b")},
+    )  # fmt: skip
+    run(plan, tmp_path, shell)
+
+    assert (tmp_path / output_name("0007", 0)).read_text() == (
+        "A=1 '$x\nPART_files=a\nPART_index=7\nPART_part=0007\nPART_parts=1\n"
+    )
+
+
+def test_inputs_are_unpacked(tmp_path: Path, shell: Sequence[str]) -> None:
+    """Shared ones and own ones, with their bytes, into the working folder; programs can be run."""
+    root = tmp_path / "root"
+    root.mkdir()
+    for name in ("-run me.sh", "ü.txt"):
+        (root / name).write_text(f"#!/bin/sh\ncat -- ü.txt x.root > h.root # {name}\n")
+        (root / name).chmod(0o755)
+    (root / "x.root").write_bytes(bytes(range(256)))
+    made = plan_of(seeds(1, more='inputs: ["-run me.sh", ü.txt, x.root]\n'), root)
+    box = lay_out(make(("./-run me.sh",)), tmp_path / "box")
+    write_archive(box / SHARED, root, [file for file in made.inputs if file.path != "x.root"], compress=True)
+    write_archive(box / own_name("0007"), root, [file for file in made.inputs if file.path == "x.root"], compress=False)
+    done = run(make(("./-run me.sh",)), box, shell)
+
+    assert done.returncode == 0, done.stderr
+    assert (box / output_name("0007", 0)).read_bytes() == (root / "ü.txt").read_bytes() + bytes(range(256))
+
+
+@pytest.mark.parametrize("archive", [SHARED, own_name("0007")])
+def test_a_damaged_archive_ends_the_part(tmp_path: Path, shell: Sequence[str], archive: str) -> None:
+    """A command without its inputs does not run."""
+    (tmp_path / archive).write_bytes(b"\x1f\x8b damaged")
+    done = run(make("echo x > h.root"), tmp_path, shell)
+
+    assert done.returncode == 123
+    assert f"cannot unpack {archive}" in done.stderr
+    assert (status_of(tmp_path).stage, status_of(tmp_path).exit_code) == ("setup", None)
+
+
+def test_a_sandbox_that_was_used_before(tmp_path: Path, shell: Sequence[str]) -> None:
+    """What an earlier try left is not taken for this one's output."""
+    run(make("echo x > h.root"), tmp_path, shell)
+    done = run(make("true"), tmp_path, shell)
+
+    assert done.returncode == 123
+    assert status_of(tmp_path).stage == "setup"
+
+
+def test_without_its_values_the_wrapper_fails(tmp_path: Path, shell: Sequence[str]) -> None:
+    """And leaves no status that says otherwise."""
+    (tmp_path / WRAPPER).write_text(wrapper_text())
+    done = subprocess.run([*shell, WRAPPER, "0007"], cwd=tmp_path, env=CLEAN, capture_output=True, check=False)
+
+    assert done.returncode != 0
+    assert not (tmp_path / status_name("0007")).exists()
+
+
+# ── the image ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+IMAGE = "/cvmfs/unpacked.cern.ch/example.org/a/b:1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen", "good"),
+    [
+        ("", "", True),
+        (IMAGE, IMAGE, True),
+        (IMAGE, IMAGE + "/", True),
+        (IMAGE + "/", IMAGE, True),
+        (IMAGE, "/var/lib/images/b:1", True),
+        ("docker://example.org/a/b:1", "/scratch/x.sif", True),
+        (IMAGE, "", False),
+        (IMAGE, "/cvmfs/unpacked.cern.ch/example.org/a/b:2", False),
+        ("docker://example.org/a/b:1", "", False),
+    ],
+)
+@pytest.mark.parametrize("variable", ["APPTAINER_CONTAINER", "SINGULARITY_CONTAINER"])
+def test_the_image_asked_for(
+    tmp_path: Path, shell: Sequence[str], asked: str, seen: str, variable: str, *, good: bool
+) -> None:
+    """A pool can ignore the request silently, so the part does not run without its image."""
+    done = run(make("echo x > h.root"), tmp_path, shell, image=asked, **({variable: seen} if seen else {}))
+    status = status_of(tmp_path)
+
+    assert done.returncode == (0 if good else 122)
+    assert status.stage == ("done" if good else "image")
+    assert (status.outputs == ()) == (not good)
+    assert good or "this worker" in done.stderr
+
+
+@pytest.mark.parametrize("mark", ["dockerenv", "containerenv"])
+def test_another_kind_of_container_is_one(tmp_path: Path, shell: Sequence[str], mark: str) -> None:
+    """It does not tell its image, but it is not the bare worker."""
+    (tmp_path / mark).touch()
+    done = run(make("echo x > h.root"), tmp_path, shell, image=IMAGE)
+
+    assert done.returncode == 0
+    assert status_of(tmp_path).image == "container"
+    assert WRAPPER_TEXT.count(f" {mark} ") == 1
+
+
+# ── signals ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "command", ["touch ../ready; exec sleep 30", "trap 'echo x > h.root; exit 0' TERM; touch ../ready; while :; do sleep 0.05; done"]
+)
+def test_a_signal_to_the_wrapper(tmp_path: Path, shell: Sequence[str], number: signal.Signals, command: str) -> None:
+    """The command gets it, and the status says `stopped`: also if the command takes it for a good end."""
+    lay_out(make(command), tmp_path)
+    with subprocess.Popen(
+        [*shell, WRAPPER, "0007"], cwd=tmp_path, env=CLEAN, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 10
+        while not (tmp_path / "ready").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        process.send_signal(number)
+        process.wait(10)
+
+    assert status_of(tmp_path).stage == "stopped"
+    assert (tmp_path / output_name("0007", 0)).is_file()
+
+
+def test_a_wrapper_that_is_killed_leaves_a_status_that_says_so(tmp_path: Path, shell: Sequence[str]) -> None:
+    """`started` is no end, and every file to bring back is there."""
+    lay_out(make("touch ../ready; exec sleep 30"), tmp_path)
+    with subprocess.Popen([*shell, WRAPPER, "0007"], cwd=tmp_path, env=CLEAN, start_new_session=True) as process:
+        deadline = time.monotonic() + 10
+        while not (tmp_path / "ready").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+
+    assert (status_of(tmp_path).stage, status_of(tmp_path).outputs) == ("started", ())
+    assert (tmp_path / output_name("0007", 0)).is_file()
+
+
+# ── values ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+VALUES = {
+    "empty": "",
+    "space": " ",
+    "spaces": "  a  b  ",
+    "single": "it's",
+    "many singles": "'''" * 3,
+    "double": 'say "x"',
+    "dollar": "$HOME ${HOME} $(id) $$ $1",
+    "backtick": "`id`",
+    "backslash": "\\ \\n \\\\ a\\",
+    "newline": "a\nb",
+    "trailing newline": "a\n",
+    "newlines": "\n\n",
+    "CR": "a\rb\r\n",
+    "tab": "\ta\t",
+    "bell": "\x01\x02\x07\x1b[2J\x7f",
+    "glob": "* ? [a-z] ~ {a,b}",
+    "dash": "-n",
+    "dashes": "--",
+    "percent": "%s%d%%",
+    "history": "!! !x",
+    "semicolon": "; exit 7 #",
+    "braces": "{seed} {{x}}",
+    "unicode": "ü€\U0001f600\u2028\ufeff",
+    # dash and others use the bytes 0x81 to 0x88 for themselves.
+    "bytes": "".join(chr(code) for code in range(0x80, 0x180)) + "łńňŁ",
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_value_arrives_byte_for_byte(tmp_path: Path, shell: Sequence[str], name: str) -> None:
+    """As a word of the command, as a variable of the shell, and in the environment of a program."""
+    value = VALUES[name]
+    script = 'printf "%s" "$PART_v" > a; printf "%s" "$1" > b; awk \'BEGIN { printf "%s", ENVIRON["PART_v"] }\' > c'
+    done = run(make(("sh", "-c", script, "sh", "{v}"), values={"v": value}, outputs=["a", "b", "c"]), tmp_path, shell)
+    arrived = [(tmp_path / output_name("0007", number)).read_bytes() for number in range(3)]
+
+    assert done.returncode == 0, done.stderr
+    assert arrived == [value.encode()] * 3
+
+
+@pytest.mark.parametrize("part_shell", ["sh", "bash"])
+def test_all_values_arrive_in_a_script(tmp_path: Path, shell: Sequence[str], part_shell: str) -> None:
+    """In both shells that a command given as text may choose."""
+    if not shutil.which(part_shell):
+        pytest.skip(f"no {part_shell}")
+    values = {f"v{number}": value for number, value in enumerate(VALUES.values())}
+    outputs = [f"o{number}" for number in range(len(values))]
+    script = "\n".join(f'printf "%s" "$PART_v{number}" > o{number}' for number in range(len(values)))
+    done = run(make(script, values=values, outputs=outputs, part_shell=part_shell), tmp_path, shell)
+    arrived = [(tmp_path / output_name("0007", number)).read_bytes() for number in range(len(values))]
+
+    assert done.returncode == 0, done.stderr
+    assert arrived == [value.encode() for value in VALUES.values()]
+
+
+def test_several_texts_arrive_as_words(tmp_path: Path, shell: Sequence[str]) -> None:
+    """Each file of a part is one word, whatever is in its name."""
+    files = ("a b", "it's", "ü\n", "")
+    plan = make(("sh", "-c", 'for f; do printf "<%s>" "$f"; done > h.root', "sh", "{files}"), values={"files": files})
+    run(plan, tmp_path, shell)
+
+    assert (tmp_path / output_name("0007", 0)).read_text() == "".join(f"<{name}>" for name in files)
+
+
+@pytest.mark.parametrize("letter", ["x", "'", "ü"])
+def test_a_long_value_arrives_in_a_script(tmp_path: Path, shell: Sequence[str], letter: str) -> None:
+    """200 kB are more than the kernel lets a variable hold, and the script has them all the same."""
+    value = letter * (200_000 // len(letter.encode()))
+    done = run(make('true; printf "%s" "$PART_v" > h.root; ls > /dev/null', values={"v": value}), tmp_path, shell)
+
+    assert done.returncode == 0, done.stderr[:300]
+    assert (tmp_path / output_name("0007", 0)).read_bytes() == value.encode()
+
+
+def test_a_long_word_of_a_command_fails_loudly(tmp_path: Path, shell: Sequence[str]) -> None:
+    """The kernel refuses it; the part does not run with a shorter one."""
+    plan = make(("sh", "-c", 'printf "%s" "$1" > h.root', "sh", "{v}"), values={"v": "x" * 200_000})
+    done = run(plan, tmp_path, shell)
+
+    assert done.returncode == 126
+    assert status_of(tmp_path).outputs == (None,)
+
+
+def test_the_wrapper_is_posix_sh() -> None:
+    """No word of a larger shell is in it."""
+    text = wrapper_text()
+
+    assert text.startswith("#!/bin/sh\n")
+    assert [word for word in ("[[", "local ", "function ", "pipefail", "$'", "<<<", "declare -") if word in text] == []
+
+
+def test_a_status_is_json_for_any_host_and_image(tmp_path: Path, shell: Sequence[str]) -> None:
+    """Quotes in a name cannot break the file."""
+    run(make("echo x > h.root"), tmp_path, shell, image="docker://a", APPTAINER_CONTAINER='a"b\\c\nd\'e')
+
+    assert status_of(tmp_path).image == "abcde"
+    assert json.loads((tmp_path / status_name("0007")).read_text())["part"] == "0007"
+
+
+def test_values_are_read_by_any_shell_as_written(tmp_path: Path) -> None:
+    """What `shlex` quotes is what the file holds: nothing is expanded twice."""
+    plan = make(("run", "{v}"), values={"v": "$(touch hacked)"})
+    plan = replace(plan, outputs=(OutputFile(path="$(touch hacked).root", objects=()),))
+    lay_out(plan, tmp_path)
+    subprocess.run(["/bin/sh", "-c", f". ./{values_name('0007')}"], cwd=tmp_path, check=True)
+
+    assert not (tmp_path / "hacked").exists()
+    assert "$(touch hacked).root" in shlex.split((tmp_path / values_name("0007")).read_text())[3]
