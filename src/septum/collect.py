@@ -296,7 +296,6 @@ class Collector:
             stored.append(
                 StoredOutput(part=part, output=number, path=name, size_b=delivered.size_b, sha256=delivered.sha256)
             )
-        self._keep_logs(part)
         facts = {
             **_facts(report),
             "exit_code": verified.status.exit_code,
@@ -305,6 +304,8 @@ class Collector:
             "ended_s": verified.status.ended_s,
         }
         self._ledger.store(part, stored, now_s=now_s, **facts)
+        # After the ledger knows: until then, the status must stay where a restarted septum looks for it.
+        self._keep_logs(part)
         self._merger.add(part, stored, verified.summaries)
 
     def _keep_logs(self, part: str) -> None:

@@ -32,10 +32,17 @@ def clear_old(folder: Path, plan: Plan) -> None:
     """Remove what an earlier run left under the names of this one, so that a failure leaves nothing that looks whole.
 
     Raises:
-        StateError: The folder is no folder.
+        StateError: The folder is no folder, is the repository itself, or holds a folder `parts` of somebody else.
     """
     if folder.exists() and not folder.is_dir():
         raise StateError(f"result: {folder} is not a folder", fix="choose another one with --result")
+    if Path.cwd().resolve().is_relative_to(folder.resolve()):
+        raise StateError(f"result: {folder} is where you stand", fix="choose a folder of its own with --result")
+    if (folder / KEPT).exists() and not (folder / MANIFEST).is_file():
+        raise StateError(
+            f"result: {folder / KEPT} is there, and septum has not written it",
+            fix="move it away, or choose another folder with --result",
+        )
     names = [MANIFEST, SUMMARY, *(name for merge in plan.merges for name in (merge.result, partial_name(merge.result)))]
     for name in names:
         (folder / name).unlink(missing_ok=True)
@@ -77,7 +84,7 @@ def publish(
         target = folder / (partial_name(result.name) if result.missing else result.name)
         _move(result.path, target)
         published[result.name] = target
-    manifest = _manifest(plan, receipt, outcome, rows, published, engine)
+    manifest = _manifest(folder, plan, receipt, outcome, rows, published, engine)
     write_whole(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     write_whole(folder / SUMMARY, summary_text(plan, outcome, published))
     return published
@@ -86,7 +93,7 @@ def publish(
 def publish_failure(folder: Path, plan: Plan, receipt: Receipt, error: SeptumError, *, rows: Sequence[Row]) -> None:
     """Write manifest and summary of a run that has no result."""
     outcome = Outcome(results=(), failed=tuple(row for row in rows if row.cause), error=error)
-    manifest = _manifest(plan, receipt, outcome, rows, {}, "")
+    manifest = _manifest(folder, plan, receipt, outcome, rows, {}, "")
     write_whole(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     write_whole(folder / SUMMARY, summary_text(plan, outcome, {}))
 
@@ -115,6 +122,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _manifest(
+    folder: Path,
     plan: Plan,
     receipt: Receipt,
     outcome: Outcome,
@@ -138,7 +146,7 @@ def _manifest(
         "results": [
             {
                 "name": result.name,
-                "file": published[result.name].name,
+                "file": published[result.name].relative_to(folder).as_posix(),
                 "size_b": result.size_b,
                 "sha256": result.sha256,
                 "parts": list(result.parts),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,9 +19,12 @@ from septum.backends.base import Backend, JobReport, Run, run_tag
 from septum.errors import (
     CancelledError,
     ConfigError,
+    NotConservedError,
+    PartError,
     PrepareError,
     SeptumError,
     StateError,
+    StructureError,
     SubmitRefusedError,
 )
 from septum.plan import Part, Plan
@@ -34,6 +38,11 @@ if TYPE_CHECKING:
     from septum.ledger import Ledger
 
 Say = Callable[[str], None]
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_HOPELESS = (PartError, StructureError, NotConservedError)
+"""Errors that another collect of the same jobs would meet again; after all others the outputs stay on the cluster."""
+_ENDED = "ended"
+"""The ledger's fact that nothing of the run is left on the cluster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +128,7 @@ def _refuse_unfinished(state: State) -> None:
         return
     receipt = state.load_receipt()
     with state.open_ledger() as ledger:
-        unfinished = [row for row in ledger.rows() if not row.state.final]
+        unfinished = [row for row in ledger.rows() if not row.state.final and _ENDED not in ledger.facts()]
     if receipt.schedd and unfinished:
         raise StateError(
             f"state: {state.folder} holds a run on {receipt.cluster} that has not ended",
@@ -189,14 +198,13 @@ class Submitted:
     attached: int
 
 
-def submit(options: Options, say: Say, clock: Clock, *, tag: str | None = None) -> Submitted:
+def submit(options: Options, say: Say, clock: Clock) -> Submitted:
     """Submit all parts of the plan that have no job yet. Doing it twice submits nothing twice.
 
     Args:
         options: The options.
         say: Takes lines for people.
         clock: Time.
-        tag: The tag of the run; made of GitLab's variables without.
 
     Raises:
         SeptumError: The cluster or the credentials refused; jobs of this call are gone again.
@@ -206,7 +214,7 @@ def submit(options: Options, say: Say, clock: Clock, *, tag: str | None = None) 
     state = State(options.state)
     plan = state.load_plan()
     profile = load_profile(options)
-    tag = tag or run_tag(plan, options.environ, prefix=options.prefix)
+    tag = _tag(state, plan, options)
     run = state.run(plan, tag)
     if len(plan.parts) > profile.max_jobs_per_owner:
         raise SubmitRefusedError(
@@ -237,6 +245,20 @@ def submit(options: Options, say: Say, clock: Clock, *, tag: str | None = None) 
                 new, attached = _submit_missing(run, backend, ledger, profile, clock)
         state.store_receipt(receipt)
     return Submitted(receipt=receipt, new=new, attached=attached)
+
+
+def _tag(state: State, plan: Plan, options: Options) -> str:
+    """The run's tag: of the pipeline; outside of GitLab that of the receipt, or a new one.
+
+    Two people's laptops may run the same plan as the same account: their runs are not the same run.
+    """
+    if options.environ.get("CI_PIPELINE_ID") or options.environ.get("SEPTUM_RUN"):
+        return run_tag(plan, options.environ, prefix=options.prefix)
+    with contextlib.suppress(StateError):
+        receipt = state.load_receipt()
+        if receipt.plan == plan.hash:
+            return receipt.tag
+    return run_tag(plan, {"SEPTUM_RUN": secrets.token_hex(8)}, prefix=options.prefix)
 
 
 def _needed_s(plan: Plan, profile: Profile) -> float:
@@ -340,10 +362,9 @@ def collect(options: Options, say: Say, clock: Clock) -> tuple[Plan, Outcome, Ma
         # Before anything is cleared: the results of a run that has been collected must stay.
         _check_ledger(ledger, receipt)
         publish.clear_old(options.result, plan)
-        try:
-            outcome, engine = _collect(run, ledger, profile, options, say, clock)
-            if not outcome.results and outcome.error is not None:
-                raise outcome.error
+
+        def settle(outcome: Outcome, engine: str) -> Mapping[str, Path]:
+            """Bring the results to their place, while the jobs still hold their outputs."""
             published = publish.publish(
                 options.result,
                 plan,
@@ -357,25 +378,52 @@ def collect(options: Options, say: Say, clock: Clock) -> tuple[Plan, Outcome, Ma
             # Last: until here, a collect that is started again merges anew.
             merged = {result.name: (_output_of(plan, result.name), result.parts) for result in outcome.results}
             ledger.finish(merged, now_s=clock.now())
+            return published
+
+        try:
+            outcome, published = _collect(run, ledger, profile, options, say, clock, settle)
         except SeptumError as error:
             publish.clear_old(options.result, plan)
             publish.publish_failure(options.result, plan, receipt, error, rows=ledger.rows())
+            if isinstance(error, (*_HOPELESS, CancelledError)):
+                ledger.note(_ENDED, error.code)
             raise
         except BaseException:
             publish.clear_old(options.result, plan)
             raise
+        ledger.note(_ENDED, outcome.error.code if outcome.error is not None else "0")
+    if outcome.error is None:
+        state.drop_outputs()
     return plan, outcome, published
 
 
+def check_engine(plan: Plan, options: Options) -> None:
+    """See that what merges is there, before anything runs for it.
+
+    Raises:
+        EngineMissingError: It is not.
+    """
+    from septum.merge.engine import find_hadd
+
+    if plan.merges:
+        find_hadd(options.environ)
+
+
 def _collect(
-    run: Run, ledger: Ledger, profile: Profile, options: Options, say: Say, clock: Clock
-) -> tuple[Outcome, str]:
+    run: Run,
+    ledger: Ledger,
+    profile: Profile,
+    options: Options,
+    say: Say,
+    clock: Clock,
+    settle: Callable[[Outcome, str], Mapping[str, Path]],
+) -> tuple[Outcome, Mapping[str, Path]]:
     from septum.collect import Collector
     from septum.credentials import obtain
-    from septum.merge.engine import find_hadd
+    from septum.merge.engine import Engine, NoEngine, find_hadd
     from septum.merge.results import Merger
 
-    engine = find_hadd(options.environ)
+    engine: Engine = find_hadd(options.environ) if run.plan.merges else NoEngine()
     merger = Merger(run.plan, engine, outputs=run.outputs, scratch=run.folder / "merge")
     with (
         obtain(profile, environ=options.environ, need_s=0) as credentials,
@@ -395,9 +443,16 @@ def _collect(
             say=say,
             clock=clock,
         )
-        outcome = collector.collect()
+        try:
+            outcome = collector.collect()
+            if outcome.error is not None and not outcome.results:
+                raise outcome.error
+        except _HOPELESS:
+            _clean_queue(backend, say)
+            raise
+        published = settle(outcome, engine.name)
         _clean_queue(backend, say)
-    return outcome, engine.name
+    return outcome, published
 
 
 def _check_ledger(ledger: Ledger, receipt: Receipt) -> None:
@@ -448,7 +503,10 @@ def cancel(options: Options, say: Say) -> int:
         obtain(profile, environ=options.environ, need_s=0) as credentials,
         _backend(run, profile, credentials, options) as backend,
     ):
-        return backend.remove(None)
+        removed = backend.remove(None)
+    with state.open_ledger() as ledger:
+        ledger.note(_ENDED, CancelledError.code)
+    return removed
 
 
 @contextlib.contextmanager
@@ -495,7 +553,8 @@ def removing_on_signal(backend: Backend, say: Say) -> Iterator[None]:
             signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not stop the removal
         raise _Interrupted(number)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    watched = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup stays in force
+    before = {number: signal.signal(number, handle) for number in watched}
     try:
         yield
     except _Interrupted as interrupted:

@@ -80,6 +80,11 @@ class State:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
 
+    def drop_outputs(self) -> None:
+        """Remove the outputs of the parts, once they are in the results; plan, ledger and logs stay."""
+        for name in ("outputs", "incoming", "merge", "local"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
     def store_plan(self, plan: Plan, root: Path) -> None:
         """Write the plan and the archives of its inputs.
 

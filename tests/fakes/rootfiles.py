@@ -77,6 +77,9 @@ class Adder:
         bump: Add this to one bin of the merged file.
         fail_with: Raise this instead of merging.
         write_nothing: Return without a file.
+        drop: Leave this object out.
+        extra: Write one object more, of this name.
+        lose_sumw2: Write no errors.
         calls: Names of the sources of every merge so far.
     """
 
@@ -111,7 +114,7 @@ class Adder:
             for name, one in _read(path).items():
                 summed[name] = _add(summed[name], one) if name in summed else one
         if self.drop:
-            del summed[self.drop]
+            summed.pop(self.drop, None)
         if self.extra:
             summed[self.extra] = next(iter(summed.values()))
         if self.bump:

@@ -565,10 +565,11 @@ def test_at_most_one_line_a_minute(tmp_path: Path) -> None:
             NORMAL[0], Step(at_s=start, state=JobState.RUNNING), Step(at_s=start + 100, state=JobState.ENDED, exit_code=0),
         )  # fmt: skip
     rig.go()
-    times = [time_s for time_s, line in rig.said if "merging" not in line]
+    # The last line, which says how it ended, waits for nobody.
+    times = [time_s for time_s, line in rig.said if "merging" not in line][:-1]
 
-    assert all(after - before >= 60 for before, after in zip(times[:-1], times[1:-1], strict=True))
-    assert len(times) <= rig.clock.passed_s / 60 + 2
+    assert all(after - before >= 60 for before, after in zip(times[:-1], times[1:], strict=True))
+    assert 10 < len(times) <= rig.clock.passed_s / 60 + 2
     assert rig.said[-2][1] == "45 verified"
     assert rig.said[-1][1] == "merging h.root"
 

@@ -178,11 +178,8 @@ def _collect(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    import secrets
-
-    from septum.backends.base import run_tag
     from septum.collect import SystemClock
-    from septum.stages import collect, make_plan, prepare, submit
+    from septum.stages import check_engine, collect, make_plan, prepare, submit
 
     options = _options(args)
     only = _chosen(args, [part.id for part in make_plan(options).parts]) if args.parts is not None else []
@@ -190,11 +187,9 @@ def _run(args: argparse.Namespace) -> int:
     with section("prepare", "prepare"):
         plan = prepare(options, say, only=only)
         _show_plan(plan)
-    # Two people's laptops may run the same plan as the same account: their runs are not the same run.
-    own_run = {"SEPTUM_RUN": os.environ.get("SEPTUM_RUN") or secrets.token_hex(8)}
-    tag = run_tag(plan, {**os.environ, **own_run}, prefix=options.prefix)
+        check_engine(plan, options)
     with section("submit", f"submit to {options.cluster}"):
-        _show_submitted(submit(options, say, clock, tag=tag))
+        _show_submitted(submit(options, say, clock))
     with section("collect", f"collect from {options.cluster}"):
         plan, outcome, published = collect(options, say, clock)
     return _show_outcome(plan, outcome, published, options)

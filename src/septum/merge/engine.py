@@ -85,6 +85,17 @@ class Hadd:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class NoEngine:
+    """Stands where a plan has nothing to merge."""
+
+    name: str = "none"
+
+    def merge(self, target: Path, sources: Sequence[Path], *, title: str) -> None:
+        """There is nothing to merge, so nobody calls this."""
+        raise MergeFailedError(f"merge: {title} has no engine: {len(sources)} files for {target}", fix="report this")
+
+
 def find_hadd(environ: Mapping[str, str]) -> Hadd:
     """Find `hadd`: SEPTUM_HADD, PATH, ROOTSYS, or the PyPI package `root`, in this order.
 

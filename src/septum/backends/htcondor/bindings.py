@@ -178,8 +178,9 @@ def as_septum_error(error: CallError, *, collector: str, schedd: str, doing: str
         return AuthenticationError(
             f"cluster: {where} and septum did not accept each other",
             evidence=text,
-            fix="one of three: the CA (ca-file, ca-variable) is not the one of the site's hosts; the token is for another\n"
-            "audience or of another issuer; the site maps this client to no account (ask its administrators)",
+            fix="one of three: the CA (ca-file, ca-variable) is not the one of the site's hosts;\n"
+            "the token is of another issuer or for another audience;\n"
+            "the site maps this client to no account (ask its administrators)",
         )
     if error.kind in {"timeout", "crash"} or any(
         word in text

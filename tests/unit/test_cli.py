@@ -1,0 +1,365 @@
+"""The command line: help, errors, exit codes, and what it costs to start."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import septum
+from septum.cli import main, parser
+from septum.errors import ConfigError, PartExitError, SeptumError, TryAgainError, every_error
+from tests.fakes.analyses import BASE
+
+VERBS = ("run", "plan", "prepare", "submit", "collect", "cancel", "cluster", "component", "reference")
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a `septum.yaml` of three parts, as the working folder; no variable of septum is set."""
+    (tmp_path / "septum.yaml").write_text(BASE + "parts: {list: [{s: a}, {s: b}, {s: c}]}\n")
+    monkeypatch.chdir(tmp_path)
+    for name in ("CONFIG", "CLUSTER", "IMAGE", "PREFIX", "STATE", "RESULT", "RUN"):
+        monkeypatch.delenv(f"SEPTUM_{name}", raising=False)
+    monkeypatch.delenv("GITLAB_CI", raising=False)
+    return tmp_path
+
+
+def _verbs() -> dict[str, argparse.ArgumentParser]:
+    (action,) = (one for one in parser()._actions if isinstance(one, argparse._SubParsersAction))
+    return dict(action.choices)
+
+
+# ── help ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_help_lists_all_verbs_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    """And nothing has to be looked up elsewhere to read an exit code."""
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    shown = capsys.readouterr().out
+
+    assert caught.value.code == 0
+    assert sorted(_verbs()) == sorted(VERBS)
+    assert [verb for verb in VERBS if f"\n    {verb} " not in shown] == []
+    assert [error.code for error in every_error() if error.code not in shown] == []
+    assert "    0  done, and whole" in shown
+    assert [code for code in {error.exit_code for error in every_error()} if f"\n  {code:>3}  E" not in shown] == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In words."""
+    with pytest.raises(SystemExit) as caught:
+        main([verb, "--help"])
+
+    assert caught.value.code == 0
+    assert len(capsys.readouterr().out) > 80
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line."""
+    with pytest.raises(SystemExit):
+        main(["--version"])
+
+    assert capsys.readouterr().out == f"septum {septum.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["colect"], ["run", "--clustr", "x"], ["cluster"], ["run", "--set"]])
+def test_a_wrong_command_line(arguments: list[str]) -> None:
+    """Exit code 2, as for everything that is asked wrongly."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+
+    assert caught.value.code == 2
+
+
+# ── errors ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("error", [*every_error(), SeptumError])
+def test_every_error_is_printed_and_has_its_exit_code(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: type[SeptumError]
+) -> None:
+    """What happened, the evidence, the fix; no traceback, and never 0."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error("it broke", evidence="one\ntwo\n", fix="do this\nthen that")
+
+    monkeypatch.setattr("septum.stages.make_plan", fail)
+    code = main(["plan"])
+
+    assert code == error.exit_code != 0
+    assert capsys.readouterr().err == (
+        f"septum: it broke [{error.code}]\n    one\n    two\n  Fix: do this\n       then that\n"
+    )
+
+
+def test_exit_codes_are_those_of_the_design() -> None:
+    """10s credentials, 20s cluster, 30s jobs, 40s merge, 75 try again; a code names one class."""
+    by_code = {error.code: error for error in every_error()}
+
+    assert len(by_code) == len(every_error())
+    for error in every_error():
+        expected = {"E0": {2, 3}, "E1": range(10, 20), "E2": range(20, 30), "E3": range(30, 40), "E4": range(40, 50)}
+        assert error.exit_code in expected.get(error.code[:2], {75})
+        assert (error.exit_code == 75) == issubclass(error, TryAgainError)
+
+
+def test_traceback_is_for_those_who_ask(repository: Path) -> None:
+    """Where it arose."""
+    (repository / "septum.yaml").write_text("x")
+
+    with pytest.raises(ConfigError):
+        main(["--traceback", "plan"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["plan", "--config", "no.yaml"], 2, "no.yaml"),
+        (["plan", "--config", "."], 2, "not a regular file"),
+        (["plan", "--image", "a\nb"], 2, "is not the name of an image"),
+        (["plan", "--image", "$CI_REGISTRY_IMAGE:1"], 2, "no variable is expanded"),
+        (["plan", "--parts", "9999"], 2, "no part '9999'"),
+        (["plan", "--parts", ""], 2, "names no parts"),
+        (["plan", "--parts", ","], 2, "names no parts"),
+        (["plan", "--parts", "0"], 2, "no part '0'"),
+        (["plan", "--set", "lease"], 2, "KEY=VALUE"),
+        (["submit"], 2, "septum prepare"),
+        (["collect"], 2, "septum prepare"),
+        (["cancel"], 2, "septum prepare"),
+        (["prepare", "--state", "."], 2, "not septum's alone"),
+        (["prepare", "--state", "septum.yaml/x"], 2, "septum.yaml"),
+        (["prepare", "--state", "septum.yaml"], 2, "septum.yaml"),
+        (["run", "--cluster", "atlantis"], 2, "atlantis"),
+    ],
+)
+def test_mistakes_of_a_user(
+    repository: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str
+) -> None:
+    """Each is an error with a fix, and the repository stays as it was."""
+    before = (repository / "septum.yaml").read_text()
+
+    assert main(arguments) == code
+    shown = capsys.readouterr().err
+    assert words in shown
+    assert "Fix: " in shown
+    assert (repository / "septum.yaml").read_text() == before
+
+
+def test_a_submit_and_a_second_prepare(repository: Path) -> None:
+    """The stages of `local`, until its jobs would run; doing one twice is nothing new."""
+    assert [main([verb]) for verb in ("prepare", "submit", "submit", "prepare", "submit")] == [0] * 5
+
+
+def test_a_run_that_was_collected_keeps_its_results(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second collect is an error, and takes nothing away."""
+    from septum.ledger import Ledger
+
+    assert main(["prepare"]) == main(["submit"]) == 0
+    with Ledger(repository / ".septum/run.sqlite") as ledger:
+        ledger._database.execute("UPDATE part SET state = 'merged'")
+    (repository / "result").mkdir()
+    (repository / "result/h.root").write_text("physics")
+
+    assert main(["collect"]) == 2
+    assert "collected already" in capsys.readouterr().err
+    assert (repository / "result/h.root").read_text() == "physics"
+
+
+@pytest.mark.parametrize("statement", ["UPDATE run SET value = 'x' WHERE key = 'plan'", "DELETE FROM part", "DELETE FROM run"])
+def test_a_ledger_of_another_run(repository: Path, statement: str) -> None:
+    """Its parts have the same ids, and nothing of them is merged."""
+    from septum.ledger import Ledger
+
+    assert main(["prepare"]) == main(["submit"]) == 0
+    with Ledger(repository / ".septum/run.sqlite") as ledger:
+        ledger._database.execute(statement)
+
+    assert main(["collect"]) == 2
+    assert not list(repository.glob("result/*.root"))
+
+
+def test_prepare_runs_the_user_s_lines_without_secrets(
+    repository: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In order, in the folder of septum.yaml, until the first that fails."""
+    monkeypatch.setenv("MY_TOKEN", "hush")
+    text = (repository / "septum.yaml").read_text()
+    (repository / "septum.yaml").write_text(text + 'prepare: ["echo <$MY_TOKEN> > said", "false", "touch late"]\n')
+
+    assert main(["prepare"]) == 3
+    assert "[E006]" in capfd.readouterr().err
+    assert (repository / "said").read_text() == "<>\n"
+    assert not (repository / "late").exists()
+    assert not (repository / ".septum").exists()
+
+
+def test_prepare_in_bash_stops_within_a_pipe(repository: Path) -> None:
+    """A list of files that came out short would be a plan that is short."""
+    text = (repository / "septum.yaml").read_text()
+    (repository / "septum.yaml").write_text(text + 'shell: bash\nprepare: ["false | cat > list.txt"]\n')
+
+    assert main(["prepare"]) == 3
+
+
+# ── plan ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_plan_writes_nothing(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And shows parts and results."""
+    assert main(["plan"]) == 0
+    shown = capsys.readouterr().out
+
+    assert "analysis: 3 parts, plan " in shown
+    assert "result: h.root from h.root of 3 parts" in shown
+    assert "  part 0002 (s=c)\n" in shown
+    assert [path.name for path in repository.iterdir()] == ["septum.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "parts"), [("2", ["0000", "0001"]), ("0001", ["0001"]), ("0002, 0000", ["0000", "0002"]), ("99", ["0000", "0001", "0002"])]
+)
+def test_plan_of_some_parts(
+    repository: Path, capsys: pytest.CaptureFixture[str], chosen: str, parts: list[str]
+) -> None:
+    """A number of them, or ids."""
+    assert main(["plan", "--json", "--parts", chosen]) == 0
+
+    assert [part["id"] for part in json.loads(capsys.readouterr().out)["plan"]["parts"]] == parts
+
+
+@pytest.mark.parametrize("name", ["result", "."])
+def test_a_result_folder_is_never_an_input(repository: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """Also when it is the repository itself, where only names tell."""
+    (repository / "septum.yaml").write_text(BASE + 'parts: {list: [{s: a}]}\ninputs: ["*"]\n')
+    (repository / "result").mkdir()
+    (repository / "result/old.root").touch()
+
+    assert main(["plan", "--json", "--result", name]) == 0
+    inputs = [file["path"] for file in json.loads(capsys.readouterr().out)["plan"]["inputs"]]
+    assert inputs == (["septum.yaml"] if name == "result" else ["result/old.root", "septum.yaml"])
+
+
+def test_sections_of_the_ci_log_are_closed(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after an error."""
+    monkeypatch.setenv("GITLAB_CI", "true")
+    main(["prepare"])
+    main(["submit", "--state", "nothing"])
+    shown = capsys.readouterr().out
+
+    assert shown.count("section_start:") == shown.count("section_end:") == 2
+
+
+# ── what it costs ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _cpu_s(*arguments: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, cwd="/")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_help_is_quick() -> None:
+    """150 ms of CPU at most; every CI job pays it. The least of a few, so that a busy machine does not count."""
+    times = [_cpu_s("-m", "septum", "--help") for _ in range(5)]
+
+    assert min(statistics.median(times), min(times) * 1.5) < 0.150, times
+
+
+_AUDIT = textwrap.dedent(
+    """
+    import os, pathlib, sys, sysconfig
+
+    class Watched(dict):
+        pass
+
+    seen = []
+    allowed = [sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values(), sys.argv[1]]
+    allowed = [os.path.realpath(path) for path in allowed]
+
+    def hook(event, arguments):
+        if event in {"open", "os.listdir", "os.scandir"}:
+            path = arguments[0]
+            if isinstance(path, (str, bytes)) and not os.path.realpath(os.fsdecode(path)).startswith(tuple(allowed)):
+                seen.append(f"{event} {os.fsdecode(path)}")
+        elif event.startswith(("socket.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.putenv", "os.mkdir",
+                               "os.remove", "os.rename", "tempfile.", "shutil.", "urllib.", "sqlite3.", "signal.")):
+            seen.append(event)
+
+    class Environ(os.environ.__class__):
+        def __getitem__(self, key):
+            seen.append(f"environ {key}")
+            return super().__getitem__(key)
+
+    environ = os.environ
+    os.environ = Environ(environ._data, environ.encodekey, environ.decodekey, environ.encodevalue, environ.decodevalue)
+    sys.addaudithook(hook)
+    import importlib
+    for name in sys.argv[2:]:
+        importlib.import_module(name)
+    print("\\n".join(seen))
+    print("imported", *sorted(name for name in sys.modules if name.split(".")[0] in
+          {"htcondor2", "classad2", "uproot", "numpy", "requests", "pydantic", "ruamel", "jwt", "cryptography", "jinja2"}))
+    """
+)
+
+
+def _imported(*modules: str) -> tuple[list[str], list[str]]:
+    """What importing modules does beside reading modules, and which heavy packages it brings."""
+    package = str(Path(septum.__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", _AUDIT, package, *modules], capture_output=True, text=True, check=True, cwd="/"
+    )
+    *seen, last = done.stdout.splitlines()
+    return [line for line in seen if line], last.split()[1:]
+
+
+@pytest.mark.parametrize("modules", [["septum"], ["septum.__main__"], ["septum.cli"], ["septum.errors", "septum.cli.analysis"]])
+def test_importing_septum_does_nothing(modules: list[str]) -> None:
+    """No file outside of the package and of Python, no socket, no process, no variable; no heavy library."""
+    seen, heavy = _imported(*modules)
+
+    assert seen == []
+    assert heavy == []
+
+
+def test_the_audit_sees_something() -> None:
+    """A test of the test: this very module's neighbour reads a file and a variable when it is run."""
+    code = "import os, socket; open('/etc/passwd'); os.environ.get('HOME'); os.environ['PATH']; socket.socket()"
+    script = _AUDIT.replace("for name in sys.argv[2:]:", code + "\nfor name in sys.argv[2:]:")
+    done = subprocess.run([sys.executable, "-c", script, "/nowhere"], capture_output=True, text=True, check=True)
+
+    assert "open /etc/passwd" in done.stdout
+    assert "environ HOME" in done.stdout
+    assert "environ PATH" in done.stdout
+    assert "socket.__new__" in done.stdout
+
+
+_LIGHT = ("states", "units", "plan", "ledger", "policy", "environment", "worker.sandbox", "backends.base", "publish", "stages")
+
+
+@pytest.mark.parametrize("module", _LIGHT)
+def test_light_modules_stay_light(module: str) -> None:
+    """Neither uproot nor the bindings come with them; what is heavy is imported where it is used."""
+    seen, heavy = _imported(f"septum.{module}")
+
+    assert seen == []
+    assert [name for name in heavy if name.split(".")[0] in {"htcondor2", "classad2", "requests", "jwt", "cryptography"}] == []
+    assert module == "publish" or "uproot" not in heavy
+
+
+def test_an_error_without_evidence_and_fix_is_one_line() -> None:
+    """Nothing is printed for nothing."""
+    assert str(PartExitError("it broke")) == "it broke [E301]"

@@ -1,0 +1,215 @@
+"""What stands in the result folder, after a good end and after every other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from septum.collect import Outcome
+from septum.errors import PartialResultError, PartExitError, StateError
+from septum.ledger import Row, StoredOutput
+from septum.merge.results import Result
+from septum.plan import Plan
+from septum.publish import (
+    MANIFEST,
+    SUMMARY,
+    clear_old,
+    objects_table,
+    partial_name,
+    publish,
+    publish_failure,
+    summary_text,
+)
+from septum.state import Receipt
+from septum.states import PartState
+from tests.fakes.analyses import BASE, plan_of
+
+RECEIPT = Receipt(tag="t", plan="p", cluster="c", collector="", schedd="", submitted_s=1)
+TEXT = (
+    BASE.replace("[h.root]", "[h.root, log/x.txt]")
+    + 'parts: {product: {s: [a, b], n: [1, 2]}}\nmerge: {"sub/{s}.root": h.root}\ntolerance: 1\n'
+)
+
+
+def _row(part: str, **facts: Any) -> Row:
+    columns: dict[str, Any] = dict.fromkeys(Row.__slots__)
+    return Row(**{**columns, "id": part, "state": PartState.VERIFIED, "attempts": 1, **facts})
+
+
+class Rig:
+    """A run that has ended, before its result is published."""
+
+    def __init__(self, folder: Path) -> None:
+        self.plan: Plan = plan_of(TEXT, folder)
+        self.folder, self.outputs = folder / "result", folder / "outputs"
+        self.outputs.mkdir()
+        self.stored = {}
+        for part in self.plan.parts:
+            for number in (0, 1):
+                name = f"{part.id}.{number}"
+                (self.outputs / name).write_text(name)
+                self.stored[(part.id, number)] = StoredOutput(part=part.id, output=number, path=name, size_b=1, sha256="")
+        self.scratch = folder / "merge"
+        self.scratch.mkdir()
+
+    def result(self, name: str, parts: Sequence[str], missing: Sequence[str] = ()) -> Result:
+        """A merged file under its temporary name."""
+        path = self.scratch / name.replace("/", "-")
+        path.write_text(name)
+        return Result(
+            name=name, path=path, size_b=5, sha256="ab", parts=tuple(parts), missing=tuple(missing),
+            objects={"h|x": ("TH1D", 3.0)},
+        )  # fmt: skip
+
+    def whole(self) -> Outcome:
+        """Both results with all parts."""
+        results = (self.result("sub/a.root", ["0000", "0001"]), self.result("sub/b.root", ["0002", "0003"]))
+        return Outcome(results=results, failed=(), error=None)
+
+    def partial(self) -> Outcome:
+        """One part is missing in the second result."""
+        results = (self.result("sub/a.root", ["0000", "0001"]), self.result("sub/b.root", ["0002"], ["0003"]))
+        failed = _row("0003", state=PartState.FAILED, cause="E301", message="a|b\nc")
+        return Outcome(results=results, failed=(failed,), error=PartialResultError("1 of 4", fix="x"))
+
+    def publish(self, outcome: Outcome) -> dict[str, Path]:
+        """Into the result folder."""
+        rows = [_row(part.id) for part in self.plan.parts]
+        return publish(
+            self.folder, self.plan, RECEIPT, outcome, rows=rows, stored=self.stored, outputs=self.outputs, engine="e"
+        )
+
+    def files(self) -> list[str]:
+        """Everything in the result folder."""
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
+
+    def manifest(self) -> Any:
+        """septum.json."""
+        return json.loads((self.folder / MANIFEST).read_text())
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    """A run of four parts in two results."""
+    return Rig(tmp_path)
+
+
+def test_a_whole_result(rig: Rig) -> None:
+    """Under its final name, with manifest and summary; outputs that do not merge one a part."""
+    published = rig.publish(rig.whole())
+
+    assert rig.files() == sorted(
+        [MANIFEST, SUMMARY, "sub/a.root", "sub/b.root", *(f"parts/000{number}/log/x.txt" for number in range(4))]
+    )
+    assert published == {"sub/a.root": rig.folder / "sub/a.root", "sub/b.root": rig.folder / "sub/b.root"}
+    assert (rig.folder / "parts/0002/log/x.txt").read_text() == "0002.1"
+    assert rig.manifest()["complete"] is True
+    assert rig.manifest()["error"] is None
+    assert [part["id"] for part in rig.manifest()["parts"]] == [part.id for part in rig.plan.parts]
+    assert rig.manifest()["parts"][3]["values"] == {"s": "b", "n": "2"}
+    assert rig.manifest()["plan"] == rig.plan.hash
+    assert (rig.folder / SUMMARY).read_text().startswith("# analysis\n\n**Whole**: all 4 parts are in.\n")
+    assert list(rig.scratch.iterdir()) == []
+
+
+def test_a_partial_result_says_so_everywhere(rig: Rig) -> None:
+    """In its name, in the manifest, in the summary; a result that has all its parts keeps its name."""
+    published = rig.publish(rig.partial())
+    summary = (rig.folder / SUMMARY).read_text()
+
+    assert published["sub/b.root"] == rig.folder / "sub/b.partial.root"
+    assert [name for name in rig.files() if name.endswith(".root")] == ["sub/a.root", "sub/b.partial.root"]
+    assert rig.manifest()["complete"] is False
+    assert rig.manifest()["error"]["exit_code"] == 39
+    assert rig.manifest()["results"][1]["missing"] == ["0003"]
+    assert "**Partial**: 1 of 4 parts" in summary
+    assert "| 0003 | E301 | a\\|b c |" in summary
+
+
+def test_a_failure_leaves_no_result(rig: Rig) -> None:
+    """A manifest and a summary that name the error."""
+    rows = [_row("0000"), _row("0001", state=PartState.FAILED, cause="E301", message="it failed")]
+    publish_failure(rig.folder, rig.plan, RECEIPT, PartExitError("it failed", fix="x"), rows=rows)
+
+    assert rig.files() == [MANIFEST, SUMMARY]
+    assert rig.manifest()["complete"] is False
+    assert rig.manifest()["results"] == []
+    assert rig.manifest()["error"] == {"code": "E301", "exit_code": 30, "what": "it failed"}
+    assert "**No result**: it failed [E301]" in (rig.folder / SUMMARY).read_text()
+    assert "| 0001 | E301 | it failed |" in (rig.folder / SUMMARY).read_text()
+
+
+@pytest.mark.parametrize("before", ["whole", "partial"])
+def test_what_an_earlier_run_left_is_cleared(rig: Rig, before: str) -> None:
+    """Whole or partial; what is not septum's stays."""
+    rig.publish(getattr(rig, before)())
+    (rig.folder / "mine.txt").write_text("x")
+    clear_old(rig.folder, rig.plan)
+
+    assert rig.files() == ["mine.txt"]
+
+
+def test_clearing_what_is_not_there(rig: Rig) -> None:
+    """The first run of all."""
+    clear_old(rig.folder, rig.plan)
+
+    assert not rig.folder.exists()
+
+
+def test_a_result_folder_that_is_a_file(rig: Rig) -> None:
+    """A mistake with a fix."""
+    rig.folder.write_text("x")
+
+    with pytest.raises(StateError, match="is not a folder") as caught:
+        clear_old(rig.folder, rig.plan)
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.root", "a.partial.root"), ("sub/a.b.root", "sub/a.b.partial.root"), ("a", "a.partial")],
+)
+def test_partial_names(name: str, expected: str) -> None:
+    """The ending stays."""
+    assert partial_name(name) == expected
+
+
+def test_another_file_system(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result that cannot be renamed is copied, and appears whole."""
+    real = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        if self.parent == rig.scratch:
+            raise OSError(18, "Invalid cross-device link")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    rig.publish(rig.whole())
+
+    assert (rig.folder / "sub/a.root").read_text() == "sub/a.root"
+    assert not any(name.endswith(".new") for name in rig.files())
+    assert list(rig.scratch.iterdir()) == []
+
+
+def test_the_summary_is_not_endless(rig: Rig) -> None:
+    """A hundred failed parts are enough to see."""
+    failed = tuple(_row(f"{number:04d}", cause="E301", message="x") for number in range(500))
+    text = summary_text(rig.plan, Outcome(results=(), failed=failed, error=PartExitError("x")), {})
+
+    assert "and 400 more" in text
+    assert text.count("| E301 |") == 100
+
+
+def test_the_table_for_a_terminal(rig: Rig) -> None:
+    """Twenty objects a result."""
+    result = rig.result("x.root", [])
+    many = {f"h{number:03d}": ("TH1D", 1.5e9) for number in range(30)}
+    lines = objects_table([result, Result(**{**{name: getattr(result, name) for name in Result.__slots__}, "objects": many})])
+
+    assert lines[0] == "h|x  TH1D                     3 entries"
+    assert len(lines) == 1 + 20 + 1
+    assert lines[-1] == "… and 10 more objects"

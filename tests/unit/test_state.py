@@ -1,0 +1,168 @@
+"""The state folder: files whole or not at all, and nothing removed that is not septum's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from septum.errors import StateError
+from septum.plan import Plan
+from septum.state import Receipt, State, write_whole
+from septum.worker.sandbox import SHARED, WRAPPER, own_name, values_name
+from tests.fakes.analyses import BASE, plan_of
+
+RECEIPT = Receipt(tag="t", plan="p", cluster="c", collector="h:1", schedd="s", submitted_s=5)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository with inputs."""
+    root = tmp_path / "root"
+    root.mkdir()
+    for name in ("run.py", "a.root", "b.root"):
+        (root / name).write_text(name)
+    return root
+
+
+@pytest.fixture
+def plan(root: Path) -> Plan:
+    """Two parts, each with a file of its own."""
+    return plan_of(BASE + 'parts: {files: {glob: "*.root"}}\ninputs: [run.py]\n', root)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    """A folder that does not exist yet."""
+    return State(tmp_path / "state" / "mine")
+
+
+def test_a_plan_is_stored_and_found(state: State, plan: Plan, root: Path) -> None:
+    """With the archives of its inputs."""
+    state.store_plan(plan, root)
+
+    assert state.load_plan() == plan
+    assert sorted(path.name for path in (state.folder / "send").iterdir()) == [
+        "septum-0000.tar", "septum-0001.tar", SHARED,
+    ]  # fmt: skip
+
+
+def test_inputs_that_changed_leave_no_plan(state: State, plan: Plan, root: Path) -> None:
+    """A plan that is there is complete."""
+    (root / "b.root").write_text("other")
+
+    with pytest.raises(StateError, match=r"'b\.root' has changed"):
+        state.store_plan(plan, root)
+    with pytest.raises(StateError, match="there is none"):
+        state.load_plan()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"null", b"{}"])
+def test_a_damaged_plan(state: State, plan: Plan, root: Path, content: bytes) -> None:
+    """Is an error with a fix."""
+    state.store_plan(plan, root)
+    (state.folder / "plan.json").write_bytes(content)
+
+    with pytest.raises(StateError, match="damaged") as caught:
+        state.load_plan()
+    assert caught.value.fix
+
+
+def test_everything_to_send(state: State, plan: Plan, root: Path) -> None:
+    """The wrapper and a file of values for each part, beside the archives."""
+    state.store_plan(plan, root)
+    state.write_values(plan, image="/cvmfs/x")
+    sent = state.folder / "send"
+
+    assert (sent / WRAPPER).stat().st_mode & 0o777 == 0o755
+    assert all((sent / values_name(part.id)).is_file() for part in plan.parts)
+    assert "SEPTUM_IMAGE='/cvmfs/x'" in (sent / values_name("0001")).read_text()
+
+
+@pytest.mark.parametrize("name", [SHARED, own_name("0001")])
+def test_an_archive_that_was_lost_between_the_ci_jobs(state: State, plan: Plan, root: Path, name: str) -> None:
+    """A part without its inputs is not submitted."""
+    state.store_plan(plan, root)
+    (state.folder / "send" / name).unlink()
+
+    with pytest.raises(StateError, match=name.replace(".", r"\.")) as caught:
+        state.write_values(plan, image="")
+    assert caught.value.fix
+
+
+def test_a_receipt_is_stored_and_found(state: State) -> None:
+    """All of it."""
+    state.store_receipt(RECEIPT)
+
+    assert state.load_receipt() == RECEIPT
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"7", b"{}", b'{"format": 2}', b'{"format": 1, "tag": "x"}', b"\xff"])
+def test_a_damaged_receipt(state: State, content: bytes) -> None:
+    """Is an error with a fix."""
+    state.folder.mkdir(parents=True)
+    (state.folder / "receipt.json").write_bytes(content)
+
+    with pytest.raises(StateError, match="none that can be read") as caught:
+        state.load_receipt()
+    assert caught.value.fix
+
+
+def test_clear_removes_what_septum_wrote(state: State, plan: Plan, root: Path) -> None:
+    """Also temporary files of a septum that was killed."""
+    state.store_plan(plan, root)
+    state.write_values(plan, image="")
+    state.store_receipt(RECEIPT)
+    state.open_ledger().close()
+    (state.folder / ".plan.json.a1b2").touch()
+    for name in ("outputs", "incoming", "logs", "merge", "local"):
+        (state.folder / name).mkdir()
+    state.clear()
+
+    assert list(state.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["analysis.py", ".git", "septum.yaml", "plan.json.orig"])
+def test_clear_removes_nothing_else(state: State, name: str) -> None:
+    """`--state .` would remove the user's repository."""
+    state.folder.mkdir(parents=True)
+    (state.folder / name).touch()
+    (state.folder / "outputs").mkdir()
+
+    with pytest.raises(StateError, match="not septum's alone") as caught:
+        state.clear()
+    assert name in caught.value.evidence
+    assert caught.value.fix
+    assert sorted(path.name for path in state.folder.iterdir()) == sorted([name, "outputs"])
+
+
+def test_a_state_folder_that_is_a_file(state: State) -> None:
+    """Stays what it is."""
+    state.folder.parent.mkdir()
+    state.folder.write_text("mine")
+
+    with pytest.raises(StateError):
+        state.clear()
+    assert state.folder.read_text() == "mine"
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """What stood there stays when the writing fails, and nothing is left beside it."""
+    path = tmp_path / "a.json"
+    write_whole(path, "before")
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(path, "after\ud800")
+
+    assert path.read_text() == "before"
+    assert [item.name for item in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_newer_receipt_is_not_taken(state: State) -> None:
+    """Another septum wrote it."""
+    state.store_receipt(RECEIPT)
+    data = json.loads((state.folder / "receipt.json").read_text())
+    (state.folder / "receipt.json").write_text(json.dumps({**data, "format": 2}))
+
+    with pytest.raises(StateError):
+        state.load_receipt()
