@@ -44,7 +44,7 @@ def read(file, tree, first, last):
 
 def histogram(title, values, weights, bins, low, high):
     """A TH1D with errors, entries and statistics as ROOT's own Fill would leave them."""
-    content, edges = np.histogram(values, bins, (low, high), weights=weights)
+    content, _ = np.histogram(values, bins, (low, high), weights=weights)
     squares, _ = np.histogram(values, bins, (low, high), weights=weights**2)
     under, over = values < low, values >= high
     flow = lambda kept: np.concatenate(([kept[under].sum()], [0.0], [kept[over].sum()]))  # noqa: E731
@@ -87,11 +87,13 @@ def main():
     mass = np.sqrt(2 * pt1 * pt2 * (np.cosh(eta1 - eta2) - np.cos(phi1 - phi2)))
     accepted = (np.abs(eta1) < 2.4) & (np.abs(eta2) < 2.4)
     good = accepted & (np.minimum(pt1, pt2) > 10)
-    steps = np.concatenate([np.full(kept.sum(), number + 0.5) for number, kept in enumerate([mass > 0, accepted, good])])
+    cuts = [mass > 0, accepted, good]
+    steps = np.concatenate([np.full(kept.sum(), number + 0.5) for number, kept in enumerate(cuts)])
+    pt, pt_weight = np.concatenate([pt1[good], pt2[good]]), np.tile(weight[good], 2)
 
     with uproot.recreate(args.output) as output:
         output["mass"] = histogram("m(#mu#mu) [GeV]", mass[good], weight[good], 80, 40, 120)
-        output["pt"] = histogram("p_{T}(#mu) [GeV]", np.concatenate([pt1[good], pt2[good]]), np.tile(weight[good], 2), 50, 0, 100)
+        output["pt"] = histogram("p_{T}(#mu) [GeV]", pt, pt_weight, 50, 0, 100)
         output["cutflow"] = histogram("events", steps, np.ones(len(steps)), 3, 0, 3)
 
 

@@ -79,7 +79,10 @@ class Merge:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All that a run needs to know of the analysis, and nothing of the cluster."""
+    """All that a run needs to know of the analysis, and nothing of the cluster.
+
+    `whole_count` is None for a whole plan; for a choice of its parts, the number of all.
+    """
 
     name: str
     shell: str
@@ -94,6 +97,7 @@ class Plan:
     outputs: tuple[OutputFile, ...]
     merges: tuple[Merge, ...]
     parts: tuple[Part, ...]
+    whole_count: int | None = None
 
     @cached_property
     def hash(self) -> str:
@@ -166,7 +170,12 @@ def argv(plan: Plan, part: Part) -> tuple[str, ...] | None:
 
 def all_values(plan: Plan, part: Part) -> dict[str, Value]:
     """The part's values with those that septum sets: `part`, `index`, `parts`."""
-    return {"part": part.id, "index": str(part.index), "parts": str(len(plan.parts)), **dict(part.values)}
+    return {
+        "part": part.id,
+        "index": str(part.index),
+        "parts": str(plan.whole_count or len(plan.parts)),
+        **dict(part.values),
+    }
 
 
 def fingerprint(
@@ -266,4 +275,5 @@ def _from_data(data: dict[str, Any]) -> Plan:
             Merge(result=item["result"], output=item["output"], parts=tuple(item["parts"])) for item in data["merges"]
         ),
         parts=parts,
+        whole_count=data["whole_count"],
     )

@@ -125,12 +125,21 @@ def make_plan(analysis: Analysis, root: Path, *, image: str | None = None, leave
     return plan
 
 
-def keep(plan: Plan, only: Sequence[str]) -> Plan:
+def choose(plan: Plan, text: str) -> Plan:
     """The plan with some of its parts alone, for a try: their ids stay what they are.
 
+    Args:
+        plan: The whole plan.
+        text: Ids with commas between them; or a number of one to three digits, for so many parts from the first.
+
     Raises:
-        PlanError: There is no such part.
+        PlanError: There is no such part, or none is chosen.
     """
+    count = re.fullmatch(r"\d{1,3}", text.strip())
+    ids = [piece.strip() for piece in text.split(",") if piece.strip()]
+    only = [part.id for part in plan.parts[: int(text)]] if count else ids
+    if not only:
+        raise PlanError(f"parts: {text!r} chooses no part", fix="give a number such as 3, or ids such as 0000,0002")
     unknown = [part for part in only if part not in plan.by_id]
     if unknown:
         raise PlanError(
@@ -142,6 +151,7 @@ def keep(plan: Plan, only: Sequence[str]) -> Plan:
     return replace(
         plan,
         parts=tuple(part for part in plan.parts if part.id in only),
+        whole_count=len(plan.parts) if len(set(only)) < len(plan.parts) else None,
         merges=tuple(merge for merge in merges if merge.parts),
     )
 

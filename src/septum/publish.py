@@ -15,11 +15,18 @@ from septum.ledger import Row, StoredOutput
 from septum.merge.results import Result
 from septum.plan import Plan
 from septum.state import Receipt, write_whole
+from septum.states import PartState
 from septum.units import show_size
+from septum.worker.sandbox import log_names
 
 MANIFEST = "septum.json"
 SUMMARY = "summary.md"
 KEPT = "parts"
+LOGS = "logs"
+MAX_LOGS = 50
+"""Failed parts whose logs go into the result folder."""
+MAX_LOG_B = 1 << 20
+"""The end of a log that goes there."""
 
 
 def partial_name(name: str) -> str:
@@ -43,10 +50,26 @@ def clear_old(folder: Path, plan: Plan) -> None:
             f"result: {folder / KEPT} is there, and septum has not written it",
             fix="move it away, or choose another folder with --result",
         )
-    names = [MANIFEST, SUMMARY, *(name for merge in plan.merges for name in (merge.result, partial_name(merge.result)))]
+    names = [
+        MANIFEST,
+        SUMMARY,
+        *_published_before(folder),
+        *(name for merge in plan.merges for name in (merge.result, partial_name(merge.result))),
+    ]
     for name in names:
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / KEPT, ignore_errors=True)
+    if (folder / LOGS).is_dir() and all(path.name.startswith("septum-") for path in (folder / LOGS).iterdir()):
+        shutil.rmtree(folder / LOGS)
+
+
+def _published_before(folder: Path) -> list[str]:
+    """The results that the manifest in the folder lists: those of an earlier run may have had other names."""
+    try:
+        files = [str(item["file"]) for item in json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["results"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [name for name in files if not Path(name).is_absolute() and ".." not in Path(name).parts]
 
 
 def publish(
@@ -81,7 +104,8 @@ def publish(
     if outcome.results or (whole and not plan.merges):
         _keep_unmerged(folder, plan, stored, outputs)
     for result in outcome.results:
-        target = folder / (partial_name(result.name) if result.missing else result.name)
+        partial = bool(result.missing) or plan.whole_count is not None
+        target = folder / (partial_name(result.name) if partial else result.name)
         _move(result.path, target)
         published[result.name] = target
     manifest = _manifest(folder, plan, receipt, outcome, rows, published, engine)
@@ -90,12 +114,25 @@ def publish(
     return published
 
 
-def publish_failure(folder: Path, plan: Plan, receipt: Receipt, error: SeptumError, *, rows: Sequence[Row]) -> None:
-    """Write manifest and summary of a run that has no result."""
+def publish_failure(
+    folder: Path, plan: Plan, receipt: Receipt, error: SeptumError, *, rows: Sequence[Row], logs: Path
+) -> None:
+    """Write manifest and summary of a run that has no result, and the logs of the parts that failed."""
     outcome = Outcome(results=(), failed=tuple(row for row in rows if row.cause), error=error)
+    _copy_logs(folder, outcome.failed, logs)
     manifest = _manifest(folder, plan, receipt, outcome, rows, {}, "")
     write_whole(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     write_whole(folder / SUMMARY, summary_text(plan, outcome, {}))
+
+
+def _copy_logs(folder: Path, failed: Sequence[Row], logs: Path) -> None:
+    for row in failed[:MAX_LOGS]:
+        for name in log_names(row.id):
+            if (logs / name).is_file() and (logs / name).stat().st_size:
+                (folder / LOGS).mkdir(parents=True, exist_ok=True)
+                with (logs / name).open("rb") as source, (folder / LOGS / name).open("wb") as target:
+                    source.seek(max(0, (logs / name).stat().st_size - MAX_LOG_B))
+                    shutil.copyfileobj(source, target)
 
 
 def _keep_unmerged(folder: Path, plan: Plan, stored: Mapping[tuple[str, int], StoredOutput], outputs: Path) -> None:
@@ -135,7 +172,8 @@ def _manifest(
         "format": 1,
         "septum": septum.__version__,
         "name": plan.name,
-        "complete": error is None,
+        "complete": error is None and plan.whole_count is None,
+        "parts_of_the_whole_plan": plan.whole_count or len(plan.parts),
         "plan": plan.hash,
         "run": receipt.tag,
         "cluster": receipt.cluster,
@@ -162,7 +200,7 @@ def _manifest(
                 "id": row.id,
                 "values": dict(plan.by_id[row.id].values),
                 "fingerprint": plan.by_id[row.id].fingerprint,
-                "state": row.state.value,
+                "state": _final_state(row, outcome).value,
                 "attempts": row.attempts,
                 "host": row.host,
                 "cause": row.cause,
@@ -173,10 +211,18 @@ def _manifest(
     }
 
 
+def _final_state(row: Row, outcome: Outcome) -> PartState:
+    """A part's state as the ledger has it in a moment, when the results stand in their place."""
+    merged = row.state is PartState.VERIFIED and (outcome.error is None or bool(outcome.results))
+    return PartState.MERGED if merged else row.state
+
+
 def summary_text(plan: Plan, outcome: Outcome, published: Mapping[str, Path]) -> str:
     """The run in Markdown: the results with what they hold, and the parts that failed."""
     count = len(plan.parts)
-    if outcome.error is None:
+    if outcome.error is None and plan.whole_count is not None:
+        head = f"**Partial**: only {count} of {plan.whole_count} parts were asked for."
+    elif outcome.error is None:
         head = f"**Whole**: all {count} parts are in."
     elif outcome.results:
         missing = len(outcome.failed)

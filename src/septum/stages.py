@@ -10,7 +10,7 @@ import os
 import secrets
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,12 +78,12 @@ class Options:
 # ── prepare ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def make_plan(options: Options, *, only: Sequence[str] = ()) -> Plan:
+def make_plan(options: Options, *, only: str | None = None) -> Plan:
     """Read `septum.yaml` and make the plan; writes nothing.
 
     Args:
         options: The options.
-        only: Ids of parts to keep; all without.
+        only: Which parts to keep, see `septum.planning.choose`; all without.
 
     Raises:
         ConfigError: `septum.yaml` is wrong.
@@ -97,7 +97,7 @@ def make_plan(options: Options, *, only: Sequence[str] = ()) -> Plan:
     analysis = validate(Analysis, document, error=ConfigError)
     own = [name for name in (_below(options.state, options.root), _below(options.result, options.root)) if name]
     plan = planning.make_plan(analysis, options.root, image=options.image, leave_out=own)
-    return planning.keep(plan, only) if only else plan
+    return planning.choose(plan, only) if only is not None else plan
 
 
 def _below(folder: Path, root: Path) -> str:
@@ -107,13 +107,15 @@ def _below(folder: Path, root: Path) -> str:
     return ""
 
 
-def prepare(options: Options, say: Say, *, only: Sequence[str] = ()) -> Plan:
+def prepare(options: Options, say: Say, *, only: str | None = None) -> Plan:
     """Run the user's own preparation, make the plan, and write it with its inputs into an empty state folder.
 
     Raises:
         PrepareError: A line under `prepare` failed.
         StateError: The state folder holds a run that has not ended.
+        ProfileError: There is no such cluster; better known now than after an hour of preparation.
     """
+    load_profile(options, complete=False)
     _refuse_unfinished(State(options.state))
     _run_preparation(options, say)
     plan = make_plan(options, only=only)
@@ -352,11 +354,7 @@ def collect(options: Options, say: Say, clock: Clock) -> tuple[Plan, Outcome, Ma
     profile = load_profile(options)
     if receipt.plan != plan.hash:
         raise StateError("receipt: it belongs to another plan", fix="submit this plan first with 'septum submit'")
-    if (receipt.cluster, receipt.schedd) != (options.cluster, profile.schedd):
-        raise StateError(
-            f"receipt: the run is on {receipt.cluster} ({receipt.schedd or 'this machine'}), not on {options.cluster}",
-            fix=f"collect with the cluster that it was submitted to: --cluster {receipt.cluster}",
-        )
+    _check_cluster(receipt, profile, options)
     run = state.run(plan, receipt.tag)
     with state.open_ledger() as ledger:
         # Before anything is cleared: the results of a run that has been collected must stay.
@@ -384,7 +382,9 @@ def collect(options: Options, say: Say, clock: Clock) -> tuple[Plan, Outcome, Ma
             outcome, published = _collect(run, ledger, profile, options, say, clock, settle)
         except SeptumError as error:
             publish.clear_old(options.result, plan)
-            publish.publish_failure(options.result, plan, receipt, error, rows=ledger.rows())
+            publish.publish_failure(
+                options.result, plan, receipt, error, rows=ledger.rows(), logs=state.folder / "logs"
+            )
             if isinstance(error, (*_HOPELESS, CancelledError)):
                 ledger.note(_ENDED, error.code)
             raise
@@ -395,6 +395,14 @@ def collect(options: Options, say: Say, clock: Clock) -> tuple[Plan, Outcome, Ma
     if outcome.error is None:
         state.drop_outputs()
     return plan, outcome, published
+
+
+def _check_cluster(receipt: Receipt, profile: Profile, options: Options) -> None:
+    if (receipt.cluster, receipt.schedd) != (options.cluster, profile.schedd):
+        raise StateError(
+            f"receipt: the run is on {receipt.cluster} ({receipt.schedd or 'this machine'}), not on {options.cluster}",
+            fix=f"name the cluster that it was submitted to: --cluster {receipt.cluster}",
+        )
 
 
 def check_engine(plan: Plan, options: Options) -> None:
@@ -495,6 +503,7 @@ def cancel(options: Options, say: Say) -> int:
     plan = state.load_plan()
     receipt = state.load_receipt()
     profile = load_profile(options)
+    _check_cluster(receipt, profile, options)
     if profile.method == "local":
         say("the parts of a local run end with their septum")
         return 0

@@ -62,6 +62,11 @@ def show_duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def count(number: int, noun: str) -> str:
+    """Write how many of something there are: `1 part`, `411 parts`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def show_size(size_b: float) -> str:
     """Write a size for people: `812 B`, `3.4 kB`, `1.2 GB`, powers of 1024."""
     value = float(size_b)

@@ -135,3 +135,24 @@ def test_tolerated_parts_make_a_labelled_result(site: Site, tmp_path: Path) -> N
     assert manifest["complete"] is False
     assert manifest["results"][0]["missing"] == ["0001"]
     assert "Partial" in (repository.result / "summary.md").read_text()
+
+
+def test_some_parts_are_not_the_whole(site: Site, tmp_path: Path) -> None:
+    """A run of some parts succeeds, and what it leaves is labelled partial."""
+    repository = site.kinds(tmp_path, [GOOD, GOOD, "exit3"])
+
+    process = repository.septum("run", "--parts", "2")
+    manifest = json.loads((repository.result / "septum.json").read_text())
+
+    assert process.returncode == 0, process.stdout
+    assert [path.name for path in repository.result.glob("*.root")] == ["all.partial.root"]
+    assert manifest["complete"] is False
+    assert "2 of 3 parts" in (repository.result / "summary.md").read_text()
+
+
+def test_logs_of_failed_parts_are_in_the_result(ended: dict[str, Ended]) -> None:
+    """What a failed part wrote lies beside the summary, where the artifact shows it."""
+    logs = ended["exit3"].repository.result / "logs"
+
+    assert [path.name for path in logs.iterdir()] == ["septum-0002.stderr"]
+    assert "no such dataset" in (logs / "septum-0002.stderr").read_text()

@@ -1,6 +1,6 @@
 """A schedd in memory: jobs that go from state to state on a clock of its own, leases, holds, silence. No mock.
 
-Its contract is that of `septum.backends.base.Backend`; the tests of `tests/contract/` hold the real backends to the same.
+Its contract is that of `septum.backends.base.Backend`; `tests/contract/` holds the real backends to the same.
 """
 
 from __future__ import annotations

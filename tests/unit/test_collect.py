@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,9 @@ class Rig:
             ledger.begin(
                 plan_hash=self.plan.hash, tag="t", parts=(part.id for part in self.plan.parts), now_s=self.clock.now()
             )
-            ledger.move_all({part: (PartState.IDLE, {"job": job}) for part, job in jobs.items()}, now_s=self.clock.now())
+            ledger.move_all(
+                {part: (PartState.IDLE, {"job": job}) for part, job in jobs.items()}, now_s=self.clock.now()
+            )
 
     def collect(self) -> Outcome:
         """As `septum collect` does, with everything made anew: a process that was started again."""
@@ -335,7 +338,9 @@ def test_an_engine_that_fails(tmp_path: Path) -> None:
 # ── tolerance ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(("tolerance", "missing", "result"), [("1", 1, True), ("1", 2, False), ("50%", 2, True), ("0", 1, False)])
+@pytest.mark.parametrize(
+    ("tolerance", "missing", "result"), [("1", 1, True), ("1", 2, False), ("50%", 2, True), ("0", 1, False)]
+)
 def test_tolerance(tmp_path: Path, tolerance: str, missing: int, *, result: bool) -> None:
     """Within it: a result that names what is missing, and exit code 39; beyond it: none."""
     rig = Rig(tmp_path, more=f"tolerance: {tolerance}\n")
@@ -562,13 +567,15 @@ def test_at_most_one_line_a_minute(tmp_path: Path) -> None:
     for part in rig.plan.parts:
         start = 20 + 80 * part.index
         rig.cluster.steps[part.id] = (
-            NORMAL[0], Step(at_s=start, state=JobState.RUNNING), Step(at_s=start + 100, state=JobState.ENDED, exit_code=0),
-        )  # fmt: skip
+            NORMAL[0],
+            Step(at_s=start, state=JobState.RUNNING),
+            Step(at_s=start + 100, state=JobState.ENDED, exit_code=0),
+        )
     rig.go()
     # The last line, which says how it ended, waits for nobody.
     times = [time_s for time_s, line in rig.said if "merging" not in line][:-1]
 
-    assert all(after - before >= 60 for before, after in zip(times[:-1], times[1:], strict=True))
+    assert all(after - before >= 60 for before, after in itertools.pairwise(times))
     assert 10 < len(times) <= rig.clock.passed_s / 60 + 2
     assert rig.said[-2][1] == "45 verified"
     assert rig.said[-1][1] == "merging h.root"

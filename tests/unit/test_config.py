@@ -112,14 +112,17 @@ tolerance: 2 %
 @pytest.mark.parametrize(
     "value",
     [
-        "", " ", " leading", "trailing ", "a b", "it's", 'say "x"', "$HOME", "`id`", "$(id)", "a\nb", "a\n", "\r\n", "\t",
-        "{seed}", "{{x}}", "-rf", "--", "*", "~", "#", "a#b", "\\", "\\n", "%s", "ü€\U0001f600", "\u2028", "\ufeff", "1e3",
-        "007", "no", "null", "0x1F", "1_000", "2026-11-22", ";", "&&", "|", "queue", "a,b", "x" * 200_000,
+        "", " ", " leading", "trailing ", "a b", "it's", 'say "x"', "$HOME", "`id`", "$(id)", "a\nb", "a\n", "\r\n",
+        "\t", "{seed}", "{{x}}", "-rf", "--", "*", "~", "#", "a#b", "\\", "\\n", "%s", "ü€\U0001f600", "\u2028",
+        "\ufeff", "1e3", "007", "no", "null", "0x1F", "1_000", "2026-11-22", ";", "&&", "|", "queue", "a,b",
+        "x" * 200_000,
     ],
 )  # fmt: skip
 def test_a_value_stays_what_it_is(value: str) -> None:
     """As it stands in the file, to the last character."""
-    analysis = analysis_of(BASE + "parts: {list: [{v: " + json.dumps(value) + "}], set: {c: " + json.dumps(value) + "}}\n")
+    analysis = analysis_of(
+        BASE + "parts: {list: [{v: " + json.dumps(value) + "}], set: {c: " + json.dumps(value) + "}}\n"
+    )
 
     assert analysis.parts[0].explicit == [{"v": value}]
     assert analysis.parts[0].constants == {"c": value}

@@ -47,7 +47,8 @@ def profile_of(**values: Any) -> Profile:
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """A plan with every kind of request."""
-    more = "name: dimuon\nresources: {cpus: 2, memory: 1.5 GB, memory-retries: [3 GB], disk: 10 kB, time: 90 min}\nretries: 2\n"
+    resources = "{cpus: 2, memory: 1.5 GB, memory-retries: [3 GB], disk: 10 kB, time: 90 min}"
+    more = f"name: dimuon\nresources: {resources}\nretries: 2\n"
     return plan_of(seeds(3, more=more), tmp_path_factory.mktemp("plan"))
 
 
@@ -152,7 +153,9 @@ def test_a_hostile_image_stays_the_name_of_an_image(plan: Plan, text: str, metho
     assert (classad2.ExprTree(expanded).eval() if name.startswith("MY.") else expanded) == image
 
 
-@pytest.mark.parametrize("text", ["a\nqueue 9", "a\r\nqueue 9", "a\x0bb", "a\0b", "a\x1b[2J", "a\n+Owner = \"root\"", "a\\", *DOLLARS])
+@pytest.mark.parametrize(
+    "text", ["a\nqueue 9", "a\r\nqueue 9", "a\x0bb", "a\0b", "a\x1b[2J", 'a\n+Owner = "root"', "a\\", *DOLLARS]
+)
 def test_what_would_be_another_command_is_refused(plan: Plan, text: str) -> None:
     """A line break is a new command, and a backslash at the end takes the next one in; both are errors with a fix."""
     dollar = "$" in text
@@ -251,7 +254,8 @@ def test_the_lease_never_reaches_the_far_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "ended_ago_s", "stays"), [(4, None, True), (4, 10, True), (4, 10**6, False), (3, 10, False), (1, None, False)]
+    ("status", "ended_ago_s", "stays"),
+    [(4, None, True), (4, 10, True), (4, 10**6, False), (3, 10, False), (1, None, False)],
 )
 def test_outputs_stay_for_a_while(plan: Plan, status: int, ended_ago_s: int | None, *, stays: bool) -> None:
     """A job that has ended stays in the queue with its outputs, and not for ever; a removed one does not."""
@@ -284,7 +288,9 @@ def test_release(plan: Plan, code: int, holds: int, held_s: int, *, released: bo
     assert ad.eval("Release") is released
 
 
-@pytest.mark.parametrize(("largest", "batch", "sizes"), [(100, 2, [2, 1]), (1, 50, [1, 1, 1]), (3, 3, [3]), (50, 50, [3])])
+@pytest.mark.parametrize(
+    ("largest", "batch", "sizes"), [(100, 2, [2, 1]), (1, 50, [1, 1, 1]), (3, 3, [3]), (50, 50, [3])]
+)
 def test_chunks(plan: Plan, largest: int, batch: int, sizes: list[int]) -> None:
     """Every part in exactly one chunk, in order."""
     found = chunks(plan.parts, profile_of(max_jobs_per_submission=largest, spool_batch=batch))

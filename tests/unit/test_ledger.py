@@ -143,7 +143,9 @@ def test_facts_of_a_part_are_kept(ledger: Ledger) -> None:
     """Columns that are not named stay as they are, also when the state does not change."""
     ledger.move("0000", PartState.IDLE, now_s=NOW_S, job="7.0")
     ledger.move("0000", PartState.IDLE, now_s=NOW_S, host="node7", attempts=2)
-    ledger.move("0000", PartState.FAILED, now_s=NOW_S, cause="E301", message="it's", evidence='"x"', fix="?", exit_code=3)
+    ledger.move(
+        "0000", PartState.FAILED, now_s=NOW_S, cause="E301", message="it's", evidence='"x"', fix="?", exit_code=3
+    )
     row = ledger.rows(PartState.FAILED)[0]
 
     assert (row.id, row.job, row.host, row.attempts) == ("0000", "7.0", "node7", 2)
@@ -266,15 +268,16 @@ def test_a_wrong_finish_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    "content", [b"\0" * 4096, b"<html>503</html>" * 200, b"SQLite format 3\0" + b"\xff" * 4000], ids=["zeros", "page", "cut"]
+    "content",
+    [b"\0" * 4096, b"<html>503</html>" * 200, b"SQLite format 3\0" + b"\xff" * 4000],
+    ids=["zeros", "page", "cut"],
 )
 def test_a_damaged_file_is_an_error_with_a_fix(path: Path, content: bytes) -> None:
     """No traceback, and the file stays for whoever wants to look at it."""
     path.write_bytes(content)
 
-    with pytest.raises(StateError, match="cannot be used") as caught:
-        with Ledger(path) as ledger:
-            ledger.begin(plan_hash="abc", tag="t", parts=PARTS, now_s=NOW_S)
+    with pytest.raises(StateError, match="cannot be used") as caught, Ledger(path) as ledger:
+        ledger.begin(plan_hash="abc", tag="t", parts=PARTS, now_s=NOW_S)
     assert str(path) in str(caught.value)
     assert caught.value.fix
     assert path.read_bytes() == content
@@ -287,9 +290,8 @@ def test_damage_in_the_middle(ledger: Ledger, path: Path) -> None:
     content[4096:] = b"\xff" * (len(content) - 4096)
     path.write_bytes(content)
 
-    with pytest.raises(StateError):
-        with Ledger(path) as again:
-            again.rows()
+    with pytest.raises(StateError), Ledger(path) as again:
+        again.rows()
 
 
 def test_a_state_that_nobody_knows_does_not_drop_out(ledger: Ledger, path: Path) -> None:

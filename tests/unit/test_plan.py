@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from septum.errors import StateError
-from septum.plan import Plan, argv, fill, from_json, part_id, to_json
-from tests.fakes.analyses import plan_of
+from septum.plan import Plan, Value, argv, fill, from_json, part_id, to_json
+from tests.fakes.analyses import BASE, plan_of
 
 NASTY = "a b'c\"d$e`f\\g\nü€\U0001f600\t\r"
 TEXT = f"""
@@ -159,7 +159,7 @@ def test_another_format_is_named(plan: Plan) -> None:
 )
 def test_fill(word: str, filled: list[str]) -> None:
     """A value is never looked into again, whatever it holds."""
-    values = {"one": "1", "two": "{one} $(x)", "many": ("x", "y z"), "none": (), "empty": ""}
+    values: dict[str, Value] = {"one": "1", "two": "{one} $(x)", "many": ("x", "y z"), "none": (), "empty": ""}
 
     assert fill(word, values) == filled
 
@@ -192,11 +192,20 @@ def test_ids_sort_like_numbers(index: int, count: int, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("tolerance", "parts", "allowed"),
-    [("0", 3, 0), ("1", 1, 0), ("2", 3, 2), ("9", 3, 2), ("29%", 100, 29), ("1%", 99, 0), ("99.9%", 1000, 999), ("7.5%", 411, 30)],
+    [
+        ("0", 3, 0),
+        ("1", 1, 0),
+        ("2", 3, 2),
+        ("9", 3, 2),
+        ("29%", 100, 29),
+        ("1%", 99, 0),
+        ("99.9%", 1000, 999),
+        ("7.5%", 411, 30),
+    ],
 )
 def test_tolerance(tmp_path: Path, tolerance: str, parts: int, allowed: int) -> None:
     """Never all parts, and a percentage is exact."""
-    text = f"command: [run]\noutputs: [h.root]\nparts: {{entries: {{total: {parts}, per-part: 1}}}}\ntolerance: {tolerance}\n"
+    text = f"{BASE}parts: {{entries: {{total: {parts}, per-part: 1}}}}\ntolerance: {tolerance}\n"
 
     assert plan_of(text, tmp_path).allowed_missing == allowed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import pytest
 
 from septum import planning
 from septum.errors import PlanError
-from septum.plan import Plan, Value
-from septum.planning import keep
+from septum.plan import Plan, Value, all_values
+from septum.planning import choose
 from tests.fakes.analyses import BASE, plan_of, seeds
 from tests.fakes.rootfiles import write_root
 
@@ -120,7 +121,7 @@ def test_any_number_of_parts_covers_all_entries(tmp_path: Path, total: int, part
 
     assert edges[0][0] == 0
     assert edges[-1][1] == total - 1
-    assert all(before[1] + 1 == after[0] for before, after in zip(edges, edges[1:], strict=False))
+    assert all(before[1] + 1 == after[0] for before, after in itertools.pairwise(edges))
     assert len(edges) == min(total, parts)
 
 
@@ -350,9 +351,7 @@ def test_inputs_are_described(tmp_path: Path) -> None:
     assert plan.inputs[1].size_b == 8
 
 
-@pytest.mark.parametrize(
-    "pattern", ["lib", "lib/", "./lib", "lib/**", "lib/*", "lib//", "[l]ib"], ids=lambda text: repr(text)
-)
+@pytest.mark.parametrize("pattern", ["lib", "lib/", "./lib", "lib/**", "lib/*", "lib//", "[l]ib"], ids=repr)
 def test_a_folder_is_a_folder_however_it_is_written(tmp_path: Path, pattern: str) -> None:
     """One spelling a file."""
     _files(tmp_path, "lib/a.py", "lib/deep/b.py")
@@ -361,7 +360,7 @@ def test_a_folder_is_a_folder_however_it_is_written(tmp_path: Path, pattern: str
     assert [file.path for file in plan.inputs] == ["lib/a.py", "lib/deep/b.py"]
 
 
-def test_a_file_with_brackets_in_its_name(tmp_path: Path) -> None:
+def test_a_file_with_a_difficult_name(tmp_path: Path) -> None:
     """Unicode, spaces, a leading dash."""
     _files(tmp_path, "-x ü.py")
     plan = plan_of(seeds(1, more='inputs: ["-x ü.py"]\n'), tmp_path)
@@ -612,19 +611,31 @@ def test_groups_that_make_no_results(tmp_path: Path, merge: str, words: str) -> 
 # ── a few parts only ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_keep(tmp_path: Path) -> None:
-    """Ids and fingerprints stay, results without parts go, and the hash is another."""
+def test_choose(tmp_path: Path) -> None:
+    """Ids and fingerprints stay, results without parts go, the hash is another, and the plan knows what it is."""
     plan = plan_of(BASE + 'parts: {list: [{s: a}, {s: b}, {s: c}]}\nmerge: {"{s}.root": h.root}\n', tmp_path)
-    some = keep(plan, ["0002", "0000"])
+    some = choose(plan, "0002, 0000")
 
     assert [part.id for part in some.parts] == ["0000", "0002"]
     assert [merge.result for merge in some.merges] == ["a.root", "c.root"]
     assert some.parts[1] == plan.parts[2]
     assert some.hash != plan.hash
+    assert (plan.whole_count, some.whole_count) == (None, 3)
+    assert all_values(some, some.parts[0])["parts"] == "3"
 
 
-def test_keep_names_the_unknown_part(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("text", "ids"), [("1", ["0000"]), ("2", ["0000", "0001"]), ("9", ["0000", "0001"])])
+def test_choose_a_number(tmp_path: Path, text: str, ids: list[str]) -> None:
+    """A short number is a count, from the first part on; all parts are the whole plan."""
+    some = choose(plan_of(seeds(2), tmp_path), text)
+
+    assert [part.id for part in some.parts] == ids
+    assert (some.whole_count is None) == (len(ids) == 2)
+
+
+@pytest.mark.parametrize("text", ["0000,7", "7,", "0009", "x", "0", "", ","])
+def test_choose_refuses_what_is_no_part(tmp_path: Path, text: str) -> None:
     """A typing error is no empty plan."""
-    with pytest.raises(PlanError, match="no part '7'") as caught:
-        keep(plan_of(seeds(2), tmp_path), ["0000", "7"])
+    with pytest.raises(PlanError, match="parts: ") as caught:
+        choose(plan_of(seeds(2), tmp_path), text)
     assert caught.value.fix

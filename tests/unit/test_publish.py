@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from septum.collect import Outcome
-from septum.errors import PartialResultError, PartExitError, StateError
+from septum.errors import PartExitError, PartialResultError, StateError
 from septum.ledger import Row, StoredOutput
 from septum.merge.results import Result
 from septum.plan import Plan
@@ -52,7 +53,9 @@ class Rig:
             for number in (0, 1):
                 name = f"{part.id}.{number}"
                 (self.outputs / name).write_text(name)
-                self.stored[(part.id, number)] = StoredOutput(part=part.id, output=number, path=name, size_b=1, sha256="")
+                self.stored[(part.id, number)] = StoredOutput(
+                    part=part.id, output=number, path=name, size_b=1, sha256=""
+                )
         self.scratch = folder / "merge"
         self.scratch.mkdir()
 
@@ -131,11 +134,15 @@ def test_a_partial_result_says_so_everywhere(rig: Rig) -> None:
 
 
 def test_a_failure_leaves_no_result(rig: Rig) -> None:
-    """A manifest and a summary that name the error."""
+    """A manifest and a summary that name the error, and the logs of the parts that failed."""
     rows = [_row("0000"), _row("0001", state=PartState.FAILED, cause="E301", message="it failed")]
-    publish_failure(rig.folder, rig.plan, RECEIPT, PartExitError("it failed", fix="x"), rows=rows)
+    logs = rig.folder.with_name("state-logs")
+    logs.mkdir(parents=True)
+    for part in ("0000", "0001"):
+        (logs / f"septum-{part}.stderr").write_text(f"said by {part}")
+    publish_failure(rig.folder, rig.plan, RECEIPT, PartExitError("it failed", fix="x"), rows=rows, logs=logs)
 
-    assert rig.files() == [MANIFEST, SUMMARY]
+    assert rig.files() == ["logs/septum-0001.stderr", MANIFEST, SUMMARY]
     assert rig.manifest()["complete"] is False
     assert rig.manifest()["results"] == []
     assert rig.manifest()["error"] == {"code": "E301", "exit_code": 30, "what": "it failed"}
@@ -169,6 +176,42 @@ def test_a_result_folder_that_is_a_file(rig: Rig) -> None:
     assert caught.value.fix
 
 
+def test_results_of_an_earlier_plan_are_cleared(rig: Rig) -> None:
+    """A group that there is no more must not stand beside the new ones; a manifest leads out of the folder nowhere."""
+    rig.publish(rig.whole())
+    manifest = rig.manifest()
+    outside = rig.folder.parent / "outside.root"
+    outside.touch()
+    manifest["results"].append({"file": "../outside.root"})
+    manifest["results"].append({"file": str(outside)})
+    (rig.folder / MANIFEST).write_text(json.dumps(manifest))
+    clear_old(rig.folder, replace(rig.plan, merges=()))
+
+    assert rig.files() == []
+    assert outside.exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"results": 3}', '{"results": [{}]}'])
+def test_a_manifest_of_somebody_else_is_in_nobody_s_way(rig: Rig, text: str) -> None:
+    """Garbage lists no results."""
+    rig.folder.mkdir()
+    (rig.folder / MANIFEST).write_text(text)
+    clear_old(rig.folder, rig.plan)
+
+    assert rig.files() == []
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_some_parts_of_a_plan_make_no_whole_result(rig: Rig, *, failed: bool) -> None:
+    """`--parts 4` of a hundred: all that was asked for is there, and it is labelled partial all the same."""
+    rig.plan = replace(rig.plan, whole_count=100)
+    rig.publish(rig.partial() if failed else rig.whole())
+
+    assert [name for name in rig.files() if name.endswith(".root")] == ["sub/a.partial.root", "sub/b.partial.root"]
+    assert rig.manifest()["complete"] is False
+    assert "**Whole**" not in (rig.folder / SUMMARY).read_text()
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("a.root", "a.partial.root"), ("sub/a.b.root", "sub/a.b.partial.root"), ("a", "a.partial")],
@@ -182,12 +225,12 @@ def test_another_file_system(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A result that cannot be renamed is copied, and appears whole."""
     real = Path.replace
 
-    def replace(self: Path, target: Path) -> Path:
+    def refuse(self: Path, target: Path) -> Path:
         if self.parent == rig.scratch:
             raise OSError(18, "Invalid cross-device link")
         return real(self, target)
 
-    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(Path, "replace", refuse)
     rig.publish(rig.whole())
 
     assert (rig.folder / "sub/a.root").read_text() == "sub/a.root"
@@ -208,7 +251,9 @@ def test_the_table_for_a_terminal(rig: Rig) -> None:
     """Twenty objects a result."""
     result = rig.result("x.root", [])
     many = {f"h{number:03d}": ("TH1D", 1.5e9) for number in range(30)}
-    lines = objects_table([result, Result(**{**{name: getattr(result, name) for name in Result.__slots__}, "objects": many})])
+    lines = objects_table(
+        [result, Result(**{**{name: getattr(result, name) for name in Result.__slots__}, "objects": many})]
+    )
 
     assert lines[0] == "h|x  TH1D                     3 entries"
     assert len(lines) == 1 + 20 + 1

@@ -78,7 +78,17 @@ def test_a_merge(tmp_path: Path) -> None:
         (Adder(write_nothing=True), MergeFailedError),
         (Adder(fail_with="disk full"), MergeFailedError),
     ],
-    ids=["forgets", "doubles", "changes", "changes a little", "drops", "invents", "loses errors", "writes nothing", "fails"],
+    ids=[
+        "forgets",
+        "doubles",
+        "changes",
+        "changes a little",
+        "drops",
+        "invents",
+        "loses errors",
+        "writes nothing",
+        "fails",
+    ],
 )
 @pytest.mark.parametrize("count", [5, 45])
 def test_an_engine_that_cheats(tmp_path: Path, engine: Adder, error: type[SeptumError], count: int) -> None:
@@ -106,7 +116,9 @@ def test_ranges_are_merged_while_parts_arrive(tmp_path: Path) -> None:
     assert (early, again) == (2, 0)
     assert sorted(sources) == [output_name(part.id, 0) for part in rig.plan.parts]
     assert rig.engine.calls[-1] == ["0.0.root", "0.1.root", "0.2.root"]
-    assert [call for call in rig.engine.calls if len(call) == 20][0] == [output_name(f"{n:04d}", 0) for n in range(20, 40)]
+    assert next(call for call in rig.engine.calls if len(call) == 20) == [
+        output_name(f"{n:04d}", 0) for n in range(20, 40)
+    ]
     assert read_cells(result.path, "h") == [45, 45 * 22, 90, 0]
     assert [path.name for path in rig.scratch.iterdir()] == ["0.root"]
 

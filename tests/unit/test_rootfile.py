@@ -102,7 +102,9 @@ def test_labels_differ(tmp_path: Path, left: list[str], right: list[str] | None)
     assert one.structure != two.structure
 
 
-@pytest.mark.parametrize("change", [replace(BASE, cells=[0] * 5), replace(BASE, sumw2=False), replace(BASE, entries=99.0)])
+@pytest.mark.parametrize(
+    "change", [replace(BASE, cells=[0] * 5), replace(BASE, sumw2=False), replace(BASE, entries=99.0)]
+)
 def test_structures_are_equal(tmp_path: Path, change: H) -> None:
     """Contents are not structure: a part may find nothing, or have no weights."""
     one, two = _summary(tmp_path / "1.root", {"h": BASE}), _summary(tmp_path / "2.root", {"h": change})
@@ -113,7 +115,7 @@ def test_structures_are_equal(tmp_path: Path, change: H) -> None:
 
 @pytest.mark.parametrize("name", ["z", "cut/z", "a"])
 def test_one_object_more_is_another_structure(tmp_path: Path, name: str) -> None:
-    """hadd would make the union."""
+    """ROOT's hadd would make the union."""
     one, two = _summary(tmp_path / "1.root", {"h": BASE}), _summary(tmp_path / "2.root", {"h": BASE, name: BASE})
 
     assert one.structure != two.structure
@@ -131,7 +133,7 @@ def test_differences_are_shown_for_people(tmp_path: Path) -> None:
 
 
 def test_trees_differ_by_their_columns(tmp_path: Path) -> None:
-    """hadd would drop a branch that only some have."""
+    """ROOT's hadd would drop a branch that only some have."""
     one = _summary(tmp_path / "1.root", {}, t=3)
     with uproot.recreate(tmp_path / "2.root") as file:
         file.mktree("t", {"x": "f8"}).extend({"x": np.zeros(3)})
@@ -243,18 +245,20 @@ def test_expected_objects(good: Path) -> None:
 
 
 def test_a_class_that_cannot_be_checked(tmp_path: Path) -> None:
-    """hadd would repeat it, add it, or keep the first."""
+    """ROOT's hadd would repeat it, add it, or keep the first."""
     with uproot.recreate(tmp_path / "h.root") as file:
         file["note"] = "some text"
 
     with pytest.raises(StructureError, match="TObjString") as caught:
         summarize(tmp_path / "h.root", name="x")
     assert "'note'" in caught.value.fix
-    assert summarize(tmp_path / "h.root", name="x", expected=["note"], merged=False).objects["note"].kind == "TObjString"
+    assert (
+        summarize(tmp_path / "h.root", name="x", expected=["note"], merged=False).objects["note"].kind == "TObjString"
+    )
 
 
 def test_an_average_cannot_be_added(tmp_path: Path) -> None:
-    """hadd adds it as if it were none."""
+    """ROOT's hadd adds it as if it were none."""
     with uproot.recreate(tmp_path / "h.root", compression=None) as file:
         file["h"] = BASE.written("h")
     with uproot.open(tmp_path / "h.root") as file:
@@ -272,7 +276,9 @@ def test_an_average_cannot_be_added(tmp_path: Path) -> None:
 # ── sums ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _object(cells: list[float], *, entries: float | None = None, epsilon: float = 2.0**-52, kind: str = "TH1D") -> FileSummary:
+def _object(
+    cells: list[float], *, entries: float | None = None, epsilon: float = 2.0**-52, kind: str = "TH1D"
+) -> FileSummary:
     content = np.asarray(cells, dtype=np.float64)
     item = ObjectSummary(kind, "{}", float(content.sum()) if entries is None else entries, content, epsilon)
     return FileSummary({"h": item})
@@ -373,7 +379,9 @@ def test_rounding_of_the_engine_is_allowed(dtype: type[np.floating], epsilon: fl
 
     total.check(_object(merged.astype(float).tolist(), entries=float(count), epsilon=epsilon), name="x")
     with pytest.raises(NotConservedError):
-        total.check(_object((merged * dtype(1.001)).astype(float).tolist(), entries=float(count), epsilon=epsilon), name="x")
+        total.check(
+            _object((merged * dtype(1.001)).astype(float).tolist(), entries=float(count), epsilon=epsilon), name="x"
+        )
 
 
 def test_an_overflow_of_whole_numbers_is_named() -> None:

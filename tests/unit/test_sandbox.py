@@ -88,7 +88,8 @@ def test_every_text_is_quoted(tmp_path: Path) -> None:
     nasty = "a'b\"c$(touch x)`d`\\\n; rm -rf /\r"
     quoted = json.dumps(nasty)
     plan = _plan(
-        f"command: [run, {quoted}]\noutputs: [\"a';b.root\"]\nparts: {{list: [{{v: {quoted}}}]}}\nmerge: {{}}\n", tmp_path
+        f'command: [run, {quoted}]\noutputs: ["a\';b.root"]\nparts: {{list: [{{v: {quoted}}}]}}\nmerge: {{}}\n',
+        tmp_path,
     )
     words = shlex.split(values_text(plan, plan.parts[0], image="x';y"))
 

@@ -64,7 +64,14 @@ def test_a_huge_number_is_not_repeated_in_the_message() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "0 s"), (59.9, "59 s"), (60, "1 min 00 s"), (725, "12 min 05 s"), (3600, "1 h 00 min"), (100_000, "27 h 46 min")],
+    [
+        (0, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min 00 s"),
+        (725, "12 min 05 s"),
+        (3600, "1 h 00 min"),
+        (100_000, "27 h 46 min"),
+    ],
 )
 def test_show_duration(seconds: float, shown: str) -> None:
     """Two units at most."""

@@ -127,7 +127,9 @@ def test_a_backend_that_does_not_know_the_exit_code(box: Box) -> None:
         ({"outputs": []}, {}, OutputMissingError, "h.root is missing"),
     ],
 )
-def test_every_cause(box: Box, status: dict[str, Any], report: dict[str, Any], error: type[PartError], words: str) -> None:
+def test_every_cause(
+    box: Box, status: dict[str, Any], report: dict[str, Any], error: type[PartError], words: str
+) -> None:
     """Each has its class, and neither the backend nor the wrapper is believed alone."""
     box.status |= status
 

@@ -35,7 +35,9 @@ from tests.fakes.analyses import plan_of, seeds
 _KNOWN = {"sh": ["/bin/sh"], "dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
 # One that is only another name of one before is not tried again.
 SHELLS = {
-    os.path.realpath(found): words for words in reversed(_KNOWN.values()) if (found := shutil.which(words[0])) is not None
+    os.path.realpath(found): words
+    for words in reversed(_KNOWN.values())
+    if (found := shutil.which(words[0])) is not None
 }
 # The machine of the tests may be a container itself: the marks of one are looked for in the sandbox instead.
 WRAPPER_TEXT = wrapper_text().replace(" /.dockerenv ", " dockerenv ").replace(" /run/.containerenv ", " containerenv ")
@@ -161,11 +163,28 @@ def test_a_killed_command(tmp_path: Path, shell: Sequence[str], number: str) -> 
 
 @pytest.mark.parametrize(
     "path",
-    ["a b.root", "-rf", "--help", "ü€/\U0001f600.root", "a'b.root", 'a"b', "$HOME", "`id`", "a;b", "*", "a\\b", "x/y/z.txt", "\t", "%s"],
+    [
+        "a b.root",
+        "-rf",
+        "--help",
+        "ü€/\U0001f600.root",
+        "a'b.root",
+        'a"b',
+        "$HOME",
+        "`id`",
+        "a;b",
+        "*",
+        "a\\b",
+        "x/y/z.txt",
+        "\t",
+        "%s",
+    ],
 )
 def test_outputs_with_difficult_names(tmp_path: Path, shell: Sequence[str], path: str) -> None:
     """A name is a name, in whatever folder."""
-    plan = make('mkdir -p "$(dirname -- "./$PART_p")"; printf "%s" "$PART_p" > "./$PART_p"', values={"p": path}, outputs=[path])
+    plan = make(
+        'mkdir -p "$(dirname -- "./$PART_p")"; printf "%s" "$PART_p" > "./$PART_p"', values={"p": path}, outputs=[path]
+    )
     done = run(plan, tmp_path, shell)
 
     assert done.returncode == 0, done.stderr
@@ -183,7 +202,19 @@ def test_an_output_that_is_a_link(tmp_path: Path, shell: Sequence[str]) -> None:
 
 def test_variables_of_the_worker_do_not_confuse_the_wrapper(tmp_path: Path, shell: Sequence[str]) -> None:
     """A worker may have set the very names that the wrapper uses."""
-    names = ("outputs", "missing", "n", "path", "entry", "stopped", "command_code", "image_seen", "stage", "size", "sum")
+    names = (
+        "outputs",
+        "missing",
+        "n",
+        "path",
+        "entry",
+        "stopped",
+        "command_code",
+        "image_seen",
+        "stage",
+        "size",
+        "sum",
+    )
     done = run(make("echo x > h.root"), tmp_path, shell, **dict.fromkeys(names, '"],}'))
 
     assert done.returncode == 0
@@ -208,7 +239,9 @@ def test_set_up_lines_run_in_the_same_shell(tmp_path: Path, shell: Sequence[str]
 
 
 @pytest.mark.parametrize("command", ["echo x > h.root", ("cp", "/bin/sh", "h.root")])
-def test_a_set_up_line_that_fails_ends_the_part(tmp_path: Path, shell: Sequence[str], command: str | tuple[str, ...]) -> None:
+def test_a_set_up_line_that_fails_ends_the_part(
+    tmp_path: Path, shell: Sequence[str], command: str | tuple[str, ...]
+) -> None:
     """With its exit code and its number; the command does not run."""
     done = run(make(command, setup=["true", "(exit 4)", "true"]), tmp_path, shell)
 
@@ -290,7 +323,7 @@ IMAGE = "/cvmfs/unpacked.cern.ch/example.org/a/b:1"
         (IMAGE, IMAGE + "/", True),
         (IMAGE + "/", IMAGE, True),
         (IMAGE, "/var/lib/images/b:1", True),
-        ("docker://example.org/a/b:1", "/scratch/x.sif", True),
+        ("docker://example.org/a/b:1", "/images/x.sif", True),
         (IMAGE, "", False),
         (IMAGE, "/cvmfs/unpacked.cern.ch/example.org/a/b:2", False),
         ("docker://example.org/a/b:1", "", False),
@@ -326,7 +359,11 @@ def test_another_kind_of_container_is_one(tmp_path: Path, shell: Sequence[str], 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize(
-    "command", ["touch ../ready; exec sleep 30", "trap 'echo x > h.root; exit 0' TERM; touch ../ready; while :; do sleep 0.05; done"]
+    "command",
+    [
+        "touch ../ready; exec sleep 30",
+        "trap 'echo x > h.root; exit 0' TERM; touch ../ready; while :; do sleep 0.05; done",
+    ],
 )
 def test_a_signal_to_the_wrapper(tmp_path: Path, shell: Sequence[str], number: signal.Signals, command: str) -> None:
     """The command gets it, and the status says `stopped`: also if the command takes it for a good end."""
@@ -454,7 +491,7 @@ def test_the_wrapper_is_posix_sh() -> None:
 
 def test_a_status_is_json_for_any_host_and_image(tmp_path: Path, shell: Sequence[str]) -> None:
     """Quotes in a name cannot break the file."""
-    run(make("echo x > h.root"), tmp_path, shell, image="docker://a", APPTAINER_CONTAINER='a"b\\c\nd\'e')
+    run(make("echo x > h.root"), tmp_path, shell, image="docker://a", APPTAINER_CONTAINER="a\"b\\c\nd'e")
 
     assert status_of(tmp_path).image == "abcde"
     assert json.loads((tmp_path / status_name("0007")).read_text())["part"] == "0007"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -93,19 +92,6 @@ def _options(args: argparse.Namespace) -> Options:
     )
 
 
-def _chosen(args: argparse.Namespace, plan_ids: Sequence[str]) -> list[str]:
-    """The ids that `--parts` names; a number below the length of an id is a count."""
-    text = args.parts
-    if text is None:
-        return []
-    if re.fullmatch(r"[1-9][0-9]{0,2}", text):
-        return list(plan_ids[: int(text)])
-    chosen = [piece.strip() for piece in text.split(",") if piece.strip()]
-    if not chosen:
-        raise UsageError(f"--parts {text!r} names no parts", fix="give a number such as 3, or ids such as 0007,0011")
-    return chosen
-
-
 # ── verbs ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -114,9 +100,7 @@ def _plan(args: argparse.Namespace) -> int:
     from septum.stages import make_plan
 
     options = _options(args)
-    plan = make_plan(options)
-    if args.parts is not None:
-        plan = make_plan(options, only=_chosen(args, [part.id for part in plan.parts]))
+    plan = make_plan(options, only=args.parts)
     if args.json:
         say(to_json(plan).rstrip())
         return 0
@@ -130,16 +114,17 @@ def _plan(args: argparse.Namespace) -> int:
 
 def _show_plan(plan: Plan) -> None:
     from septum.planning import total_size
-    from septum.units import show_size
+    from septum.units import count, show_size
 
     shared, own = total_size(plan.inputs), sum(total_size(part.inputs) for part in plan.parts)
-    say(f"{plan.name}: {len(plan.parts)} parts, plan {plan.hash[:16]}")
+    chosen = f" of {plan.whole_count}" if plan.whole_count is not None else ""
+    say(f"{plan.name}: {count(len(plan.parts), 'part')}{chosen}, plan {plan.hash[:16]}")
     say(
-        f"inputs: {len(plan.inputs)} files for every part ({show_size(shared)} each, "
+        f"inputs: {count(len(plan.inputs), 'file')} for every part ({show_size(shared)} each, "
         f"{show_size(shared * len(plan.parts) + own)} in all)"
     )
     for merge in plan.merges[:20]:
-        say(f"result: {merge.result} from {plan.outputs[merge.output].path} of {len(merge.parts)} parts")
+        say(f"result: {merge.result} from {plan.outputs[merge.output].path} of {count(len(merge.parts), 'part')}")
     if len(plan.merges) > 20:  # noqa: PLR2004 - a screen
         say(f"… and {len(plan.merges) - 20} more results")
 
@@ -179,13 +164,12 @@ def _collect(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from septum.collect import SystemClock
-    from septum.stages import check_engine, collect, make_plan, prepare, submit
+    from septum.stages import check_engine, collect, prepare, submit
 
     options = _options(args)
-    only = _chosen(args, [part.id for part in make_plan(options).parts]) if args.parts is not None else []
     clock = SystemClock()
     with section("prepare", "prepare"):
-        plan = prepare(options, say, only=only)
+        plan = prepare(options, say, only=args.parts)
         _show_plan(plan)
         check_engine(plan, options)
     with section("submit", f"submit to {options.cluster}"):
@@ -201,7 +185,10 @@ def _show_outcome(plan: Plan, outcome: Outcome, published: Mapping[str, Path], o
 
     missing = len(outcome.failed)
     say("")
-    say(f"{plan.name}: {len(plan.parts) - missing} of {len(plan.parts)} parts are in")
+    total = plan.whole_count or len(plan.parts)
+    say(f"{plan.name}: {len(plan.parts) - missing} of {total} parts are in")
+    if plan.whole_count is not None:
+        say("only these parts were asked for: the results are labelled partial")
     if outcome.results:
         table(
             [

@@ -57,10 +57,14 @@ class Hadd:
     def merge(self, target: Path, sources: Sequence[Path], *, title: str) -> None:
         """Merge ROOT files; exit code and every word on standard error count."""
         # `?reproducible` fixes the dates and the identifier in the file; -k would skip broken files silently.
-        command = [str(self.program), "-f", "-v", "1", f"{target}?reproducible={title}", *map(str, sources)]
+        # Relative paths: ROOT expands parentheses, `$`, `#` and `?` in a name, which the user's folders may have.
+        folder = target.parent.resolve()
+        names = [os.path.relpath(source.resolve(), folder) for source in sources]
+        command = [str(self.program.absolute()), "-f", "-v", "1", f"{target.name}?reproducible={title}", *names]
         try:
             done = subprocess.run(
                 command,
+                cwd=folder,
                 env={name: self.environ[name] for name in _KEPT if name in self.environ},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
