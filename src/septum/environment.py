@@ -11,6 +11,7 @@ _SECRET_NAME = re.compile(
 )
 _HARMLESS = frozenset({"BEARER_TOKEN_FILE", "X509_USER_PROXY", "X509_CERT_DIR", "X509_VOMS_DIR", "KRB5CCNAME"})
 """Paths that tools need; the files are readable by their owner alone."""
+_PASSWORD_IN_URL = re.compile(r"://[^/@\s:]*:[^/@\s]+@")  # as GitLab's CI_REPOSITORY_URL has it
 
 
 def for_user_code(environ: Mapping[str, str], *, secrets: Collection[str]) -> dict[str, str]:
@@ -27,5 +28,10 @@ def for_user_code(environ: Mapping[str, str], *, secrets: Collection[str]) -> di
         name: value
         for name, value in environ.items()
         if name in _HARMLESS
-        or not (name in secrets or name.startswith(("SEPTUM_", "GITLAB_")) or _SECRET_NAME.search(name))
+        or not (
+            name in secrets
+            or name.startswith(("SEPTUM_", "GITLAB_"))
+            or _SECRET_NAME.search(name)
+            or _PASSWORD_IN_URL.search(value)
+        )
     }

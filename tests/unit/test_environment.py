@@ -73,3 +73,13 @@ def test_the_environment_itself_is_not_changed() -> None:
     for_user_code(environ, secrets=[])
 
     assert environ == {"CI_JOB_TOKEN": "x", "PATH": "/bin"}
+
+
+def test_a_password_in_a_url_is_left_out() -> None:
+    """GitLab's address of the repository holds the token of the CI job."""
+    environ = {
+        "CI_REPOSITORY_URL": "https://gitlab-ci-token:glcbt-1@gitlab.test/a/b.git",
+        "HOME_PAGE": "https://a.test:8/",
+    }
+
+    assert for_user_code(environ, secrets=()) == {"HOME_PAGE": "https://a.test:8/"}

@@ -82,17 +82,20 @@ class HTCondorBackend:
                     self._jobs[part.id] = (found["cluster"], found["first"] + number)
                     jobs[part.id] = f"{found['cluster']}.{found['first'] + number}"
         except SeptumError as error:
-            self._remove_after(error, jobs)
+            self._remove_after(error, parts)
             raise
         return jobs
 
-    def _remove_after(self, error: SeptumError, jobs: Mapping[str, str]) -> None:
-        """Remove what a failed submission left behind, and say so in its error."""
+    def _remove_after(self, error: SeptumError, parts: Sequence[Part]) -> None:
+        """Remove what a failed submission left behind, and say so in its error.
+
+        By part and not by job: the answer to a call that was given up may have been lost after the jobs were there.
+        """
         try:
-            gone = self.remove(list(jobs)) if jobs else 0
+            gone = self.remove([part.id for part in parts])
             note = f"{gone} jobs of this submission have been removed again" if gone else ""
         except SeptumError as second:
-            note = f"{len(jobs)} jobs may be left in the queue: {second.what}; their lease will remove them"
+            note = f"jobs may be left in the queue: {second.what}; the end of their lease removes them"
         error.evidence = "\n".join(line for line in (error.evidence, note) if line)
 
     def poll(self, awaited: Collection[str], *, everything: bool) -> Mapping[str, JobReport] | None:
