@@ -86,8 +86,8 @@ ADVICE = MappingProxyType(
         "E302": "Give the part more memory: `resources: memory:`, or `memory-retries:` for the few that need more.",
         "E303": (
             "If a person or a policy of the site removed the job, the reason under the message says so. If the lease "
-            "ended, nobody had spoken for the jobs for too long. Retry submit, which submits what is missing, "
-            "and then collect."
+            "ended, nobody had spoken for the jobs for too long. Retry submit, which submits all parts "
+            "anew, and then collect."
         ),
         "E304": (
             "The hold reason says what the site wants: more memory or disk under `resources:`, a file that could not "
@@ -103,7 +103,7 @@ ADVICE = MappingProxyType(
         ),
         "E307": "Raise `resources: time:`, or make smaller parts.",
         "E308": (
-            "Retry submit, which submits what is missing, and then collect. If many are lost, ask the site whether the "
+            "Retry submit, which submits all parts anew, and then collect. If many are lost, ask the site whether the "
             "access point was restarted or its queue emptied."
         ),
         "E309": (
