@@ -333,6 +333,10 @@ class Collector:
             )
         if len(failed) > self._run.plan.allowed_missing or any(row.cause == StructureError.code for row in failed):
             return Outcome(results=(), failed=failed, error=failure(self._run, failed))
+        lost = {row.id for row in failed}
+        if any(lost.issuperset(merge.parts) for merge in self._run.plan.merges):
+            # A tolerance may thin a result out; a result without any part is none.
+            return Outcome(results=(), failed=failed, error=failure(self._run, failed))
         results = tuple(self._merger.finish(progress=lambda name: self._say(f"merging {name}")))
         if failed:
             return Outcome(results=results, failed=failed, error=_partial(self._run, failed))

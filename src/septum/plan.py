@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Any
 
 from septum.errors import StateError
@@ -122,6 +123,12 @@ def _short(value: Value) -> str:
     text = value if isinstance(value, str) else " ".join(value)
     shown = text.encode("unicode_escape").decode() if not text.isprintable() else text
     return shown if len(shown) <= 40 else shown[:18] + "…" + shown[-18:]  # noqa: PLR2004 - fits a line
+
+
+def partial_name(result: str) -> str:
+    """The name of a result with missing parts: `dimuon.partial.root`."""
+    path = PurePosixPath(result)
+    return str(path.with_name(f"{path.stem}.partial{path.suffix}"))
 
 
 def part_id(index: int, count: int) -> str:

@@ -27,6 +27,7 @@ from septum.plan import (
     fill,
     fingerprint,
     part_id,
+    partial_name,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ class _Draft:
 
     values: dict[str, Value]
     own: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    """Where the files of the part really are, one for each: links followed, one spelling for one file."""
+    is_range: bool = False
 
 
 def make_plan(analysis: Analysis, root: Path, *, image: str | None = None, leave_out: Sequence[str] = ()) -> Plan:
@@ -188,7 +192,7 @@ def _expand(block: PartBlock, files: _Files) -> Iterator[_Draft]:
             raise PlanError(
                 f"parts: {min(doubled)!r} is given by the parts and by 'set' as well", fix="rename one of them"
             )
-        yield _Draft(values={**block.constants, **draft.values}, own=draft.own)
+        yield replace(draft, values={**block.constants, **draft.values})
 
 
 def _file_parts(spec: FileParts, files: _Files) -> Iterator[_Draft]:
@@ -196,11 +200,15 @@ def _file_parts(spec: FileParts, files: _Files) -> Iterator[_Draft]:
     if doubled := [path for path, times in Counter(paths).items() if times > 1]:
         raise PlanError(
             f"parts: files: {doubled[0]!r} is listed more than once and would be counted twice",
-            fix=f"remove the second line from {spec.listed}",
+            fix=f"remove the second line from {spec.listed}" if spec.listed else "let the pattern match each file once",
         )
     for start in range(0, len(paths), spec.per_part):
         chunk = tuple(paths[start : start + spec.per_part])
-        yield _Draft(values={"files": chunk}, own=tuple(path for path in chunk if files.is_sent(path)))
+        yield _Draft(
+            values={"files": chunk},
+            own=tuple(path for path in chunk if files.is_sent(path)),
+            places=tuple(files.place(path) for path in chunk),
+        )
 
 
 def _entry_parts(spec: EntryParts, files: _Files) -> Iterator[_Draft]:
@@ -210,10 +218,11 @@ def _entry_parts(spec: EntryParts, files: _Files) -> Iterator[_Draft]:
             f"parts: entries: {spec.file}:{spec.tree} has no entries", fix="check the name of file and tree"
         )
     own = (spec.file,) if spec.file is not None and files.is_sent(spec.file) else ()
+    places = (files.place(spec.file),) if spec.file is not None else ()
     for first, last in _ranges(total, spec):
         values: dict[str, Value] = {} if spec.file is None else {"file": spec.file}
         values |= {"first": str(first), "last": str(last), "count": str(last - first + 1)}
-        yield _Draft(values=values, own=own)
+        yield _Draft(values=values, own=own, places=places, is_range=True)
 
 
 def _ranges(total: int, spec: EntryParts) -> Iterator[tuple[int, int]]:
@@ -261,6 +270,7 @@ def _check_drafts(drafts: Sequence[_Draft], command: str | Sequence[str]) -> Non
                     fix="remove the character, or rename the file",
                 )
     _check_files_once(drafts)
+    _check_entries_once(drafts)
     if isinstance(command, str):
         inside = [
             name for name in sorted(names | {"part", "index", "parts"}) if re.search(rf"(?<!\$)\{{{name}\}}", command)
@@ -281,12 +291,34 @@ def _check_files_once(drafts: Sequence[_Draft]) -> None:
         if files is None or isinstance(files, str):
             continue
         rest = tuple(sorted(item for item in draft.values.items() if item[0] != "files"))
-        for file in files:
-            if (first := seen.setdefault((rest, file), index)) != index:
+        here: set[tuple[object, str]] = set()
+        for file, place in zip(files, draft.places, strict=True):
+            if (first := seen.setdefault((rest, place), index)) != index or (rest, place) in here:
                 raise PlanError(
                     f"parts: {file!r} is in part {part_id(first, len(drafts))} and in part "
                     f"{part_id(index, len(drafts))}, and would be counted twice",
                     fix="let the patterns of the blocks not overlap, or tell the blocks apart with 'set'",
+                )
+            here.add((rest, place))
+
+
+def _check_entries_once(drafts: Sequence[_Draft]) -> None:
+    """Refuse ranges of entries that overlap in parts that differ in nothing else."""
+    ranges: dict[object, list[tuple[int, int, int]]] = {}
+    for index, draft in enumerate(drafts):
+        if not draft.is_range:
+            continue
+        changing = {"first", "last", "count", *(["file"] if draft.places else [])}
+        rest = (draft.places, tuple(sorted(item for item in draft.values.items() if item[0] not in changing)))
+        ranges.setdefault(rest, []).append((int(str(draft.values["first"])), int(str(draft.values["last"])), index))
+    for found in ranges.values():
+        found.sort()
+        for (_, last, one), (first, _, other) in itertools.pairwise(found):
+            if first <= last:
+                raise PlanError(
+                    f"parts: entries: part {part_id(one, len(drafts))} and part {part_id(other, len(drafts))} overlap, "
+                    f"and entry {first} would be counted twice",
+                    fix="let the ranges of the blocks not overlap, or tell the blocks apart with 'set'",
                 )
 
 
@@ -324,9 +356,9 @@ def _merges(analysis: Analysis, parts: Sequence[Part]) -> tuple[Merge, ...]:
         for part in parts:
             groups.setdefault(_result_name(pattern, part), []).append(part.id)
         for result, members in groups.items():
-            if result in found:
+            if {result, partial_name(result)} & {name for one in found for name in (one, partial_name(one))}:
                 raise PlanError(
-                    f"merge: two entries give the result {result!r}",
+                    f"merge: two entries give the result {result!r}, or its name when it is partial",
                     fix="give each result its own name; a placeholder such as {sample} keeps groups apart",
                 )
             found[result] = Merge(result=result, output=numbers[output], parts=tuple(members))
@@ -369,11 +401,15 @@ class _Files:
         """Whether a path names a file of the repository, which travels, rather than a place that workers see."""
         return not Path(path).is_absolute() and not _URL.match(path)
 
+    def place(self, path: str) -> str:
+        """Where a file really is: one text for all spellings of it and all links to it."""
+        return path if _URL.match(path) else os.path.realpath(self._root / path)
+
     def glob(self, pattern: str) -> list[str]:
         found = [path for path in _matches(pattern, self._root) if not self._is_own(path)]
         for path in found:
             self._refuse_broken(path, "parts")
-        files = [path for path in found if (self._root / path).is_file()]
+        files = [os.path.normpath(path) for path in found if (self._root / path).is_file()]
         if not files:
             raise PlanError(
                 f"parts: no file matches {pattern!r}", evidence=self._beside(pattern), fix="check the pattern"
@@ -494,7 +530,7 @@ class _Files:
         lines = [line.strip() for line in self._read(path, "files").split("\n")]
         files = [line for line in lines if line and not line.startswith("#")]
         # One file under two spellings is one file.
-        files = [os.path.normpath(file) if self.is_sent(file) else file for file in files]
+        files = [file if _URL.match(file) else os.path.normpath(file) for file in files]
         if not files:
             raise PlanError(f"parts: files: {path!r} lists no files", fix="write one path or URL a line")
         missing = [file for file in files if self.is_sent(file) and not (self._root / file).is_file()]

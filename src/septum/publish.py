@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ from septum.collect import Outcome
 from septum.errors import SeptumError, StateError
 from septum.ledger import Row, StoredOutput
 from septum.merge.results import Result
-from septum.plan import Plan
+from septum.plan import Plan, partial_name
 from septum.state import Receipt, write_whole
 from septum.states import PartState
 from septum.units import show_size
+from septum.verify import measure
 from septum.worker.sandbox import log_names
 
 MANIFEST = "septum.json"
@@ -29,47 +32,72 @@ MAX_LOG_B = 1 << 20
 """The end of a log that goes there."""
 
 
-def partial_name(name: str) -> str:
-    """The name of a result with missing parts: `dimuon.partial.root`."""
-    path = Path(name)
-    return str(path.with_name(f"{path.stem}.partial{path.suffix}"))
+def clear_old(folder: Path, plan: Plan) -> list[str]:
+    """Take away what could be taken for a result of this run, so that a failure leaves nothing that looks whole.
 
+    What an earlier run of septum left, by its manifest and its checksums, is removed. Anything else that stands under
+    a name of this run is somebody's: it is kept, under another name.
 
-def clear_old(folder: Path, plan: Plan) -> None:
-    """Remove what an earlier run left under the names of this one, so that a failure leaves nothing that looks whole.
+    Returns:
+        The files that were given another name.
 
     Raises:
-        StateError: The folder is no folder, is the repository itself, or holds a folder `parts` of somebody else.
+        StateError: The folder is no folder, or is the repository itself.
     """
     if folder.exists() and not folder.is_dir():
         raise StateError(f"result: {folder} is not a folder", fix="choose another one with --result")
     if Path.cwd().resolve().is_relative_to(folder.resolve()):
         raise StateError(f"result: {folder} is where you stand", fix="choose a folder of its own with --result")
-    if (folder / KEPT).exists() and not (folder / MANIFEST).is_file():
-        raise StateError(
-            f"result: {folder / KEPT} is there, and septum has not written it",
-            fix="move it away, or choose another folder with --result",
-        )
-    names = [
-        MANIFEST,
-        SUMMARY,
-        *_published_before(folder),
-        *(name for merge in plan.merges for name in (merge.result, partial_name(merge.result))),
-    ]
-    for name in names:
-        (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / KEPT, ignore_errors=True)
-    if (folder / LOGS).is_dir() and all(path.name.startswith("septum-") for path in (folder / LOGS).iterdir()):
-        shutil.rmtree(folder / LOGS)
+    before = _manifest_before(folder)
+    for name, sha256 in before.results.items():
+        if measure(folder / name)[1] == sha256:
+            (folder / name).unlink()
+    for part in before.parts:
+        shutil.rmtree(folder / KEPT / part, ignore_errors=True)
+        for name in log_names(part):
+            (folder / LOGS / name).unlink(missing_ok=True)
+    if before.parts:
+        (folder / MANIFEST).unlink()
+        (folder / SUMMARY).unlink(missing_ok=True)
+    for name in (KEPT, LOGS):
+        with contextlib.suppress(OSError):  # not there, or not empty
+            (folder / name).rmdir()
+    names = [name for merge in plan.merges for name in (merge.result, partial_name(merge.result))]
+    wanted = [MANIFEST, SUMMARY, *names]
+    wanted += [f"{KEPT}/{part.id}" for part in plan.parts] if (folder / KEPT).is_dir() else []
+    return [name for name in wanted if _set_aside(folder / name)]
 
 
-def _published_before(folder: Path) -> list[str]:
-    """The results that the manifest in the folder lists: those of an earlier run may have had other names."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Before:
+    """What the manifest of an earlier run says: its results with their checksums, and its parts."""
+
+    results: Mapping[str, str]
+    parts: Sequence[str]
+
+
+def _manifest_before(folder: Path) -> _Before:
     try:
-        files = [str(item["file"]) for item in json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["results"]]
+        data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        results = {str(item["file"]): str(item["sha256"]) for item in data["results"]}
+        parts = [str(item["id"]) for item in data["parts"]]
     except (OSError, ValueError, KeyError, TypeError):
-        return []
-    return [name for name in files if not Path(name).is_absolute() and ".." not in Path(name).parts]
+        return _Before(results={}, parts=[])
+    return _Before(
+        results={name: sha for name, sha in results.items() if ".." not in Path(name).parts and name[:1] != "/"},
+        parts=[part for part in parts if part.isdecimal()],
+    )
+
+
+def _set_aside(path: Path) -> bool:
+    """Give a file or folder that is not septum's another name, one that nobody takes for a result."""
+    if not path.exists() and not path.is_symlink():
+        return False
+    number = 1
+    while (target := path.with_name(f"{path.name}.old{number}")).exists():
+        number += 1
+    path.rename(target)
+    return True
 
 
 def publish(
@@ -154,8 +182,12 @@ def _move(source: Path, target: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.new")
-    shutil.copyfile(source, temporary)
-    temporary.replace(target)
+    try:
+        shutil.copyfile(source, temporary)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _manifest(

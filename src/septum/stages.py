@@ -34,6 +34,7 @@ from septum.states import HOLD_CODES, HoldAction, JobState, PartState
 if TYPE_CHECKING:
     from septum.clusters.profile import Profile
     from septum.collect import Clock, Outcome
+    from septum.config import Analysis
     from septum.credentials import Credentials
     from septum.ledger import Ledger
 
@@ -89,15 +90,20 @@ def make_plan(options: Options, *, only: str | None = None) -> Plan:
         ConfigError: `septum.yaml` is wrong.
         PlanError: No complete plan follows from it.
     """
-    from septum import planning, yamltext
-    from septum.config import Analysis
-    from septum.validation import validate
+    from septum import planning
 
-    document = yamltext.read(options.config, ConfigError, str(options.config))
-    analysis = validate(Analysis, document, error=ConfigError)
+    analysis = _read(options)
     own = [name for name in (_below(options.state, options.root), _below(options.result, options.root)) if name]
     plan = planning.make_plan(analysis, options.root, image=options.image, leave_out=own)
     return planning.choose(plan, only) if only is not None else plan
+
+
+def _read(options: Options) -> Analysis:
+    from septum import yamltext
+    from septum.config import Analysis
+    from septum.validation import validate
+
+    return validate(Analysis, yamltext.read(options.config, ConfigError, str(options.config)), error=ConfigError)
 
 
 def _below(folder: Path, root: Path) -> str:
@@ -116,12 +122,14 @@ def prepare(options: Options, say: Say, *, only: str | None = None) -> Plan:
         ProfileError: There is no such cluster; better known now than after an hour of preparation.
     """
     load_profile(options, complete=False)
-    _refuse_unfinished(State(options.state))
-    _run_preparation(options, say)
-    plan = make_plan(options, only=only)
+    analysis = _read(options)
     state = State(options.state)
-    state.clear()
-    state.store_plan(plan, options.root)
+    with state.locked():
+        _refuse_unfinished(state)
+        _run_preparation(analysis, options, say)
+        plan = make_plan(options, only=only)
+        state.clear()
+        state.store_plan(plan, options.root)
     return plan
 
 
@@ -139,14 +147,9 @@ def _refuse_unfinished(state: State) -> None:
         )
 
 
-def _run_preparation(options: Options, say: Say) -> None:
-    from septum import yamltext
-    from septum.config import Analysis
+def _run_preparation(analysis: Analysis, options: Options, say: Say) -> None:
     from septum.environment import for_user_code
-    from septum.validation import validate
 
-    document = yamltext.read(options.config, ConfigError, str(options.config))
-    analysis = validate(Analysis, document, error=ConfigError)
     if not analysis.prepare:
         return
     say(f"preparing: {len(analysis.prepare)} lines of {options.config.name}")
@@ -211,6 +214,11 @@ def submit(options: Options, say: Say, clock: Clock) -> Submitted:
     Raises:
         SeptumError: The cluster or the credentials refused; jobs of this call are gone again.
     """
+    with State(options.state).locked():
+        return _submit(options, say, clock)
+
+
+def _submit(options: Options, say: Say, clock: Clock) -> Submitted:
     from septum.credentials import obtain
 
     state = State(options.state)
@@ -346,6 +354,11 @@ def collect(options: Options, say: Say, clock: Clock) -> tuple[Plan, Outcome, Ma
     Raises:
         SeptumError: There is no result; the result folder says why and holds nothing that looks whole.
     """
+    with State(options.state).locked():
+        return _collect_locked(options, say, clock)
+
+
+def _collect_locked(options: Options, say: Say, clock: Clock) -> tuple[Plan, Outcome, Mapping[str, Path]]:
     from septum import publish
 
     state = State(options.state)
@@ -359,7 +372,7 @@ def collect(options: Options, say: Say, clock: Clock) -> tuple[Plan, Outcome, Ma
     with state.open_ledger() as ledger:
         # Before anything is cleared: the results of a run that has been collected must stay.
         _check_ledger(ledger, receipt)
-        publish.clear_old(options.result, plan)
+        retire_results(plan, options, say)
 
         def settle(outcome: Outcome, engine: str) -> Mapping[str, Path]:
             """Bring the results to their place, while the jobs still hold their outputs."""
@@ -395,6 +408,18 @@ def collect(options: Options, say: Say, clock: Clock) -> tuple[Plan, Outcome, Ma
     if outcome.error is None:
         state.drop_outputs()
     return plan, outcome, published
+
+
+def retire_results(plan: Plan, options: Options, say: Say) -> None:
+    """Take the results of earlier runs away, so that what is there after this run is of this run.
+
+    Raises:
+        StateError: The result folder cannot be one.
+    """
+    from septum import publish
+
+    for name in publish.clear_old(options.result, plan):
+        say(f"note: {options.result / name} was not written by septum; it is kept as {name}.old1 or a higher number")
 
 
 def _check_cluster(receipt: Receipt, profile: Profile, options: Options) -> None:

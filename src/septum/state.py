@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from septum.plan import Plan, from_json, to_json
 from septum.worker.sandbox import SHARED, WRAPPER, own_name, values_name, values_text, wrapper_text, write_archive
 
 _OWN = frozenset(
-    {"plan.json", "receipt.json", "run.sqlite", "run.sqlite-journal"}
+    {"lock", "plan.json", "receipt.json", "run.sqlite", "run.sqlite-journal"}
     | {"send", "incoming", "outputs", "logs", "merge", "local"}
 )
 _TEMPORARY = (".plan.json.", ".receipt.json.")
@@ -63,12 +66,37 @@ class State:
         self.folder.mkdir(parents=True, exist_ok=True)
         return Ledger(self.ledger_path)
 
-    def clear(self) -> None:
-        """Remove everything that septum wrote.
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep the folder for this process; the lock goes with it, however it ends.
 
         Raises:
-            StateError: Something else stands in the folder, such as the user's repository.
+            StateError: Another septum works in the folder, or something else stands there.
         """
+        self._refuse_strange()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "lock"
+        with path.open("a+", encoding="ascii") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                stream.seek(0)
+                raise StateError(
+                    f"state: another septum works in {self.folder}",
+                    evidence=f"process {stream.read(20).strip() or 'unknown'}",
+                    fix="wait for it, stop it, or choose another folder with --state",
+                ) from None
+            stream.truncate(0)
+            stream.write(f"{os.getpid()}\n")
+            stream.flush()
+            try:
+                yield
+            finally:
+                if [item.name for item in self.folder.iterdir()] == ["lock"]:
+                    path.unlink()
+                    self.folder.rmdir()
+
+    def _refuse_strange(self) -> None:
         strange = sorted({path.name for path in self.folder.iterdir()} - _OWN) if self.folder.is_dir() else []
         strange = [name for name in strange if not name.startswith(_TEMPORARY)]
         if strange or (self.folder.exists() and not self.folder.is_dir()):
@@ -77,8 +105,20 @@ class State:
                 evidence=f"it holds {', '.join(strange[:5])}" if strange else "it is a file",
                 fix="choose a folder of its own with --state, or remove it yourself",
             )
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+
+    def clear(self) -> None:
+        """Remove everything that septum wrote, but for the lock.
+
+        Raises:
+            StateError: Something else stands in the folder, such as the user's repository.
+        """
+        self._refuse_strange()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != "lock":
+                path.unlink()
 
     def drop_outputs(self) -> None:
         """Remove the outputs of the parts, once they are in the results; plan, ledger and logs stay."""

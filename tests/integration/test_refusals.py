@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +62,20 @@ def test_collector_that_is_not_there(facility: Facility, tmp_path: Path) -> None
     assert process.returncode == 20, process.stdout
     assert "localhost:9" in process.stdout
     assert "Fix: " in process.stdout
+
+
+def test_collector_that_never_answers(facility: Facility, tmp_path: Path) -> None:
+    """A server that takes the connection and stays silent is given up at the profile's deadline."""
+    with socket.create_server(("localhost", 0)) as silent:
+        address = f"localhost:{silent.getsockname()[1]}"
+        repository = _repository(tmp_path, facility, facility.pool, collector=address, **{"call-deadline": "4 s"})
+        began = time.monotonic()
+
+        process = repository.septum("run")
+
+    assert process.returncode == 20, process.stdout
+    assert "no answer within 4 s" in process.stdout
+    assert time.monotonic() - began < 20
 
 
 def test_submission_over_the_limit(facility: Facility, small_pool: Pool, tmp_path: Path) -> None:

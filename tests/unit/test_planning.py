@@ -639,3 +639,51 @@ def test_choose_refuses_what_is_no_part(tmp_path: Path, text: str) -> None:
     with pytest.raises(PlanError, match="parts: ") as caught:
         choose(plan_of(seeds(2), tmp_path), text)
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        '[{files: {glob: "dt/*.root"}}, {files: {glob: "./dt/*.root"}}]',
+        '[{files: {glob: "dt/*.root"}}, {files: {glob: "link/*.root"}}]',
+        '[{files: {glob: "*/f.root"}}]',
+        '[{files: {glob: "*/f.root", per-part: 9}}]',
+    ],
+)
+def test_one_file_under_two_names_is_one_file(tmp_path: Path, blocks: str) -> None:
+    """Another spelling and a link lead to the same events."""
+    (tmp_path / "dt").mkdir()
+    (tmp_path / "dt" / "f.root").write_text("events")
+    (tmp_path / "link").symlink_to("dt")
+
+    with pytest.raises(PlanError, match="counted twice") as caught:
+        plan_of(f"{BASE}parts: {blocks}\n", tmp_path)
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("other", "overlap"),
+    [
+        ("{total: 60, per-part: 40}, set: {s: a}", True),
+        ("{total: 60, parts: 1}, set: {s: a}", True),
+        ("{total: 60, per-part: 40}, set: {s: b}", False),
+    ],
+)
+def test_ranges_of_entries_must_not_overlap(tmp_path: Path, other: str, overlap: bool) -> None:  # noqa: FBT001
+    """Two blocks over the same events would count them twice, unless a value tells them apart."""
+    one = "{entries: {total: 100, per-part: 50}, set: {s: a}}"
+    text = f"{BASE}parts: [{one}, {{entries: {other}}}]\n"
+
+    if overlap:
+        with pytest.raises(PlanError, match="overlap"):
+            plan_of(text, tmp_path)
+    else:
+        assert len(plan_of(text, tmp_path).parts) == 4
+
+
+def test_a_partial_result_has_a_name_of_its_own(tmp_path: Path) -> None:
+    """`x.partial.root` cannot be a group beside `x.root`."""
+    text = BASE + 'parts: {list: [{s: x}, {s: x.partial}]}\nmerge: {"{s}.root": h.root}\n'
+
+    with pytest.raises(PlanError, match="partial"):
+        plan_of(text, tmp_path)

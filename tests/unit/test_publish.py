@@ -14,19 +14,19 @@ from septum.collect import Outcome
 from septum.errors import PartExitError, PartialResultError, StateError
 from septum.ledger import Row, StoredOutput
 from septum.merge.results import Result
-from septum.plan import Plan
+from septum.plan import Plan, partial_name
 from septum.publish import (
     MANIFEST,
     SUMMARY,
     clear_old,
     objects_table,
-    partial_name,
     publish,
     publish_failure,
     summary_text,
 )
 from septum.state import Receipt
 from septum.states import PartState
+from septum.verify import measure
 from tests.fakes.analyses import BASE, plan_of
 
 RECEIPT = Receipt(tag="t", plan="p", cluster="c", collector="", schedd="", submitted_s=1)
@@ -64,7 +64,7 @@ class Rig:
         path = self.scratch / name.replace("/", "-")
         path.write_text(name)
         return Result(
-            name=name, path=path, size_b=5, sha256="ab", parts=tuple(parts), missing=tuple(missing),
+            name=name, path=path, size_b=5, sha256=measure(path)[1], parts=tuple(parts), missing=tuple(missing),
             objects={"h|x": ("TH1D", 3.0)},
         )  # fmt: skip
 
@@ -182,8 +182,8 @@ def test_results_of_an_earlier_plan_are_cleared(rig: Rig) -> None:
     manifest = rig.manifest()
     outside = rig.folder.parent / "outside.root"
     outside.touch()
-    manifest["results"].append({"file": "../outside.root"})
-    manifest["results"].append({"file": str(outside)})
+    manifest["results"].append({"file": "../outside.root", "sha256": measure(outside)[1]})
+    manifest["results"].append({"file": str(outside), "sha256": measure(outside)[1]})
     (rig.folder / MANIFEST).write_text(json.dumps(manifest))
     clear_old(rig.folder, replace(rig.plan, merges=()))
 
@@ -193,12 +193,24 @@ def test_results_of_an_earlier_plan_are_cleared(rig: Rig) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"results": 3}', '{"results": [{}]}'])
 def test_a_manifest_of_somebody_else_is_in_nobody_s_way(rig: Rig, text: str) -> None:
-    """Garbage lists no results."""
+    """Garbage lists no results, and is kept under another name."""
     rig.folder.mkdir()
     (rig.folder / MANIFEST).write_text(text)
-    clear_old(rig.folder, rig.plan)
 
-    assert rig.files() == []
+    assert clear_old(rig.folder, rig.plan) == [MANIFEST]
+    assert rig.files() == [f"{MANIFEST}.old1"]
+
+
+def test_what_is_not_septum_s_is_kept_under_another_name(rig: Rig) -> None:
+    """A file, a folder, and a result that somebody has changed since: none is lost, and none looks like a result."""
+    rig.publish(rig.whole())
+    (rig.folder / "sub/a.root").write_text("changed since")
+    (rig.folder / "parts/mine").mkdir(parents=True)
+    (rig.folder / "parts/mine/x").write_text("mine")
+
+    assert clear_old(rig.folder, rig.plan) == ["sub/a.root"]
+    assert rig.files() == ["parts/mine/x", "sub/a.root.old1"]
+    assert (rig.folder / "sub/a.root.old1").read_text() == "changed since"
 
 
 @pytest.mark.parametrize("failed", [False, True])

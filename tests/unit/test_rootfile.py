@@ -425,3 +425,36 @@ def test_weighted_entries_round() -> None:
 
     with pytest.raises(NotConservedError):
         total.check(_object([0.3], entries=0.3001), name="x")
+
+
+def _tree(path: Path, numbers: list[int], *, ntuple: bool = False) -> Path:
+    import awkward as ak
+
+    columns = {
+        "number": np.array(numbers, dtype=np.int64),
+        "weight": np.array(numbers) / 7,
+        "jets": ak.Array([[0.5 * k for k in range(n % 4)] for n in numbers]),
+    }
+    with uproot.recreate(path) as file:
+        if ntuple:
+            file.mkrntuple("events", columns)
+        else:
+            file.mktree("events", columns)
+    return path
+
+
+@pytest.mark.parametrize("ntuple", [False, True], ids=["tree", "ntuple"])
+def test_rows_of_trees_are_conserved(tmp_path: Path, ntuple: bool) -> None:  # noqa: FBT001
+    """As many rows as in the parts are not enough: they must be the rows of the parts."""
+    parts = [
+        summarize(_tree(tmp_path / f"{k}.root", list(range(10 * k, 10 * k + 10)), ntuple=ntuple), name="p")
+        for k in range(3)
+    ]
+    total = Total()
+    for part in parts:
+        total.add(part)
+
+    total.check(summarize(_tree(tmp_path / "all.root", list(range(30)), ntuple=ntuple), name="m"), name="m")
+    thrice = _tree(tmp_path / "thrice.root", list(range(10)) * 3, ntuple=ntuple)
+    with pytest.raises(NotConservedError, match="rows of its parts"):
+        total.check(summarize(thrice, name="m"), name="m")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,28 @@ def test_a_newer_receipt_is_not_taken(state: State) -> None:
 
     with pytest.raises(StateError):
         state.load_receipt()
+
+
+def test_one_septum_in_one_folder(tmp_path: Path) -> None:
+    """The second one is told about the first; when that has gone, the folder is free and no lock is left."""
+    folder = tmp_path / "state"
+    with (
+        State(folder).locked(),
+        pytest.raises(StateError, match="another septum works") as caught,
+        State(folder).locked(),
+    ):
+        pass
+
+    assert str(os.getpid()) in caught.value.evidence
+    assert not folder.exists()
+    with State(folder).locked():
+        assert folder.is_dir()
+
+
+def test_the_lock_is_not_put_into_somebody_s_folder(tmp_path: Path) -> None:
+    """A repository is no state folder, and gets no file from us."""
+    (tmp_path / "analyse.py").touch()
+
+    with pytest.raises(StateError, match="not septum's alone"), State(tmp_path).locked():
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["analyse.py"]

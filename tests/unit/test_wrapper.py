@@ -506,3 +506,23 @@ def test_values_are_read_by_any_shell_as_written(tmp_path: Path) -> None:
 
     assert not (tmp_path / "hacked").exists()
     assert "$(touch hacked).root" in shlex.split((tmp_path / values_name("0007")).read_text())[3]
+
+
+@pytest.mark.parametrize("setup", ["exit 0", "printf x > h.root; exit 0", "exec true"])
+def test_a_set_up_line_cannot_end_the_part_well(tmp_path: Path, shell: Sequence[str], setup: str) -> None:
+    """A sourced script that ends with `exit 0` takes the command with it; that is no success."""
+    done = run(make("printf data > h.root", setup=[setup]), tmp_path, shell)
+
+    assert done.returncode == 123
+    assert "before the command began" in done.stderr
+    assert status_of(tmp_path).stage == "setup"
+
+
+def test_a_pipe_in_a_set_up_line_fails_in_bash(tmp_path: Path, shell: Sequence[str]) -> None:
+    """As it does in the command."""
+    if shutil.which("bash") is None:
+        pytest.skip("needs bash")
+    done = run(make("printf data > h.root", setup=["false | true"], part_shell="bash"), tmp_path, shell)
+
+    assert done.returncode == 1
+    assert "set-up line 1 failed" in done.stderr

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -42,6 +43,8 @@ class LocalBackend:
         self._time_s = run.plan.request.time_s or time_s
         self._pool = ThreadPoolExecutor(slots or _cores(), thread_name_prefix="part")
         self._lock = threading.Lock()
+        # Parts of a septum that was killed may still run: they must not meet ours.
+        self._own = secrets.token_hex(4)
         self._reports: dict[str, JobReport] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._changed = True
@@ -106,7 +109,7 @@ class LocalBackend:
     # ── one part, in a thread of its own ────────────────────────────────────────────────────────────────────────
 
     def _sandbox(self, part: str) -> Path:
-        return self._run.folder / "local" / part
+        return self._run.folder / "local" / self._own / part
 
     def _report(self, part: str, **changes: object) -> None:
         with self._lock:

@@ -6,6 +6,7 @@ Every verb is a module with `register(subparsers)`; what a verb needs is importe
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -71,10 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SeptumError as error:
         if args.traceback:
             raise
-        sys.stdout.flush()
         complain(f"septum: {error}")
         return error.exit_code
-    except (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+    except OSError as error:
         if args.traceback:
             raise
         complain(f"septum: {_file_error(error)}")
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain("septum: interrupted")
         return 130
     except Exception as error:
-        if args.traceback or isinstance(error, BrokenPipeError):
+        if args.traceback:
             raise
         complain(
             f"septum: {type(error).__name__}: {error} [{SeptumError.code}]\n"
@@ -94,10 +94,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run() -> int:
-    """The command `septum`: `main`, for a reader that may go away."""
-    try:
-        return main()
-    except BrokenPipeError:
-        # The reader of our output has gone; there is nobody to say anything to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    """The command `septum`: `main`, with an output that may be closed, full, or of another encoding."""
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
+    for stream in streams:
+        stream.reconfigure(errors="replace")
+    code = main()
+    for stream in streams:
+        try:
+            stream.flush()
+        except OSError:
+            # Python would try again at its end, and change the exit code, which speaks of the run.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return code

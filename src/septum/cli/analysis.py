@@ -164,7 +164,7 @@ def _collect(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from septum.collect import SystemClock
-    from septum.stages import check_engine, collect, prepare, submit
+    from septum.stages import check_engine, collect, prepare, retire_results, submit
 
     options = _options(args)
     clock = SystemClock()
@@ -172,6 +172,7 @@ def _run(args: argparse.Namespace) -> int:
         plan = prepare(options, say, only=args.parts)
         _show_plan(plan)
         check_engine(plan, options)
+        retire_results(plan, options, say)
     with section("submit", f"submit to {options.cluster}"):
         _show_submitted(submit(options, say, clock))
     with section("collect", f"collect from {options.cluster}"):

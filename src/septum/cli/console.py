@@ -7,18 +7,25 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 
 def say(line: str) -> None:
     """Print a line at once, so that a CI log shows it when it is true."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    _write(sys.stdout, line + "\n")
 
 
 def complain(text: str) -> None:
     """Print to standard error."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    _write(sys.stderr, text + "\n")
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    """Write, and go on if that fails: a full disk or a reader that has gone must not end a run whose jobs go on."""
+    with contextlib.suppress(OSError, ValueError):
+        if stream is not None:
+            stream.write(text)
+            stream.flush()
 
 
 @contextlib.contextmanager
@@ -33,14 +40,13 @@ def section(name: str, title: str, *, collapsed: bool = False) -> Iterator[None]
     folding = os.environ.get("GITLAB_CI") == "true"
     if folding:
         option = "[collapsed=true]" if collapsed else ""
-        sys.stdout.write(f"\x1b[0Ksection_start:{int(time.time())}:septum_{name}{option}\r\x1b[0K")
+        _write(sys.stdout, f"\x1b[0Ksection_start:{int(time.time())}:septum_{name}{option}\r\x1b[0K")
     say(title)
     try:
         yield
     finally:
         if folding:
-            sys.stdout.write(f"\x1b[0Ksection_end:{int(time.time())}:septum_{name}\r\x1b[0K\n")
-        sys.stdout.flush()
+            _write(sys.stdout, f"\x1b[0Ksection_end:{int(time.time())}:septum_{name}\r\x1b[0K\n")
 
 
 def table(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> None:

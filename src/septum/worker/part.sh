@@ -72,6 +72,8 @@ printf '%s\n' "$SEPTUM_SCRIPT" >septum-script.sh || give_up setup 123 "cannot wr
 
 # In the background, so that this shell can pass a signal on and still write the status.
 stopped=
+SEPTUM_BEGAN=$top/septum-began
+export SEPTUM_BEGAN
 cd work || exit 123
 "$SEPTUM_SHELL" ../septum-script.sh </dev/null &
 child=$!
@@ -83,6 +85,10 @@ while :; do
 done
 trap - TERM INT HUP
 cd "$top" || exit 123
+if [ "$command_code" -eq 0 ] && [ ! -e septum-began ]; then
+    command_code=null
+    give_up setup 123 "a set-up line ended the shell before the command began"
+fi
 
 outputs=
 missing=

@@ -101,7 +101,8 @@ def quote(text: str) -> str:
 def script_text(plan: Plan, part: Part) -> str:
     """The shell script of a part: its variables, the set-up lines, the command."""
     values = all_values(plan, part)
-    lines = [f"export {name}={quote(text)}" for name, text in plan.environment]
+    lines = [] if plan.shell == "sh" else ["set -o pipefail"]
+    lines += [f"export {name}={quote(text)}" for name, text in plan.environment]
     for name, value in values.items():
         text = value if isinstance(value, str) else "\n".join(value)
         # The kernel refuses to start a program with a longer variable; the script itself still sees it.
@@ -111,9 +112,11 @@ def script_text(plan: Plan, part: Part) -> str:
         if not line.strip() or line.lstrip().startswith("#"):
             continue  # a group without a command is no shell
         lines += ["{ " + line, f"}} || {{ code=$?; echo 'septum: set-up line {number} failed' >&2; exit $code; }}"]
+    # A set-up line that ends the shell with 0 would end the part well without its command; the wrapper looks for this.
+    lines.append(': >"$SEPTUM_BEGAN"')
     words = argv(plan, part)
     if words is None:
-        lines += ["set -e" if plan.shell == "sh" else "set -eo pipefail", str(plan.command)]
+        lines += ["set -e", str(plan.command)]
     else:
         lines += ["exec " + " ".join(quote(word) for word in words)]
     return "\n".join(lines)
