@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,13 @@ from septum.facility import Facility, available
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+# Started in the background or by nohup, we would hand ignored signals on to everything that the tests start, and a
+# shell cannot trap a signal that was ignored when it began.
+for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
