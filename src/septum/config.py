@@ -15,7 +15,6 @@ from septum.validation import Model
 
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 """A name that can be a shell variable after `PART_`."""
-PLACEHOLDER = re.compile(r"\{(" + NAME + r")\}")
 
 SETTABLE_BY_SEPTUM = frozenset({"part", "index", "parts"})
 """Names that every part has by itself."""

@@ -7,7 +7,7 @@ and the same parts give the same bytes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,8 +225,3 @@ def _ranges(parts: Sequence[str]) -> list[Sequence[str]]:
     if len(parts) <= 2 * size:
         return [parts]
     return [parts[start : start + size] for start in range(0, len(parts), size)]
-
-
-def expected_names(plan: Plan) -> Collection[str]:
-    """The names of all results of a plan."""
-    return [merge.result for merge in plan.merges]

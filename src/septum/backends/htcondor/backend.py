@@ -29,7 +29,6 @@ _ATTRIBUTES = [
     "HoldReason", "HoldReasonCode", "HoldReasonSubCode", "ExitCode", "ExitBySignal", "ExitSignal", "RemoveReason",
     "RemoteHost", "LastRemoteHost", "StageInFinish",
 ]  # fmt: skip
-_SPOOLING = 16
 
 
 def client_environment(profile: Profile, credentials: Credentials, folder: Path) -> dict[str, str]:
