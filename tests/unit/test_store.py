@@ -37,7 +37,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
     os.umask(before)
 
 
-@pytest.mark.usefixtures("umask")
+@pytest.mark.usefixtures("environ", "umask")  # in this order: the folder around it is made before
 def test_modes(environ: dict[str, str]) -> None:
     """The folder is 0700 and the files are 0600 whatever the umask."""
     with Store.create(environ) as store:
