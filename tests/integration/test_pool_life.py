@@ -145,8 +145,11 @@ def test_cancel_removes_the_jobs(facility: Facility, repository: Callable[..., R
     """A signal during collect removes the jobs of this run from the queue."""
     ours = repository("good", "slow", "slow")
     _stages(ours, "prepare", "submit")
-    collecting = ours.start("collect")
     _wait(lambda: _jobs(facility, ours, constraint="JobStatus == 2"))
+    collecting = ours.start("collect")
+    assert collecting.stdout is not None
+    while "running" not in (line := collecting.stdout.readline()):  # the first look at the queue
+        assert line, "collect ended"
 
     collecting.send_signal(number)
     output, _ = collecting.communicate(timeout=60)
