@@ -56,17 +56,13 @@ class Repository:
 
     def septum(self, *arguments: str, timeout_s: float = 240, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run septum in the repository to its end."""
-        return subprocess.run(
-            [str(SEPTUM), *arguments],
-            cwd=self.folder,
-            env=self.environment(**environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        with self.start(*arguments, **environ) as process:
+            try:
+                said, _ = process.communicate(timeout=timeout_s)
+            except BaseException:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(process.args, process.returncode, said)
 
     def start(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
         """Run septum in the repository, beside the test."""

@@ -155,7 +155,7 @@ class Collector:
                         fix=f"remove the folder {self._run.folder} and run again",
                     )
                 if self._run.plan.outputs[item.output].path.endswith(".root"):
-                    merged = any(merge.output == item.output for merge in self._run.plan.merges)
+                    merged = item.output in self._run.plan.merged_outputs
                     summaries[item.output] = summarize(path, name=f"{named}: {item.path}", merged=merged)
             self._merger.add(part, items, summaries)
 

@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from septum.units import parse_duration, parse_size
-from septum.validation import Model
+from septum.validation import Duration, Model, Size
 
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 """A name that can be a shell variable after `PART_`."""
@@ -66,23 +65,11 @@ def _variable_name(text: str) -> str:
     return text
 
 
-def _optional_duration(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
-
-
-def _optional_size(value: object) -> object:
-    return parse_size(value) if isinstance(value, str) else value
-
-
 ValueName = Annotated[str, AfterValidator(_value_name)]
 VariableName = Annotated[str, AfterValidator(_variable_name)]
 Text = Annotated[str, AfterValidator(_text)]
 RelativePath = Annotated[str, AfterValidator(_relative_path)]
 OneLine = Annotated[str, AfterValidator(_line)]
-Duration = Annotated[int, BeforeValidator(_optional_duration, json_schema_input_type=str)]
-"""Seconds; written as `30 min`, `2 h`."""
-Size = Annotated[int, BeforeValidator(_optional_size, json_schema_input_type=str)]
-"""Bytes; written as `2 GB`."""
 
 
 class Sequence(Model):

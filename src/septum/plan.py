@@ -110,6 +110,16 @@ class Plan:
         """The parts by their id."""
         return {part.id: part for part in self.parts}
 
+    @cached_property
+    def by_result(self) -> Mapping[str, Merge]:
+        """The merges by the name of their result."""
+        return {merge.result: merge for merge in self.merges}
+
+    @cached_property
+    def merged_outputs(self) -> frozenset[int]:
+        """The numbers of the outputs that go into a result."""
+        return frozenset(merge.output for merge in self.merges)
+
     @property
     def allowed_missing(self) -> int:
         """How many parts may be missing from the result."""

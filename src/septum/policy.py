@@ -8,6 +8,7 @@ from septum.backends.base import JobReport
 from septum.errors import PartError, PartHeldError, PartLostError, PartRemovedError
 from septum.plan import Part, Plan
 from septum.states import MAX_RELEASES, HoldAction, JobState, PartState, hold_of
+from septum.units import count
 from septum.verify import time_out
 
 LOST_AFTER_LOOKS = 3
@@ -39,7 +40,7 @@ def judge(plan: Plan, part: Part, report: JobReport, *, patience_s: int, lost_lo
     Returns:
         The error that the part ends with, or None when there is still hope.
     """
-    where = f"job {report.job or 'unknown'}, {report.attempts} attempt{'s' * (report.attempts != 1)}"
+    where = f"job {report.job or 'unknown'}, {count(report.attempts, 'attempt')}"
     if report.state is JobState.REMOVED:
         return PartRemovedError(
             f"{part.describe()}: its job was removed from the queue",

@@ -164,9 +164,8 @@ def _copy_logs(folder: Path, failed: Sequence[Row], logs: Path) -> None:
 
 
 def _keep_unmerged(folder: Path, plan: Plan, stored: Mapping[tuple[str, int], StoredOutput], outputs: Path) -> None:
-    merged = {merge.output for merge in plan.merges}
     for (part, number), item in stored.items():
-        if number not in merged:
+        if number not in plan.merged_outputs:
             _copy(outputs / item.path, folder / KEPT / part / plan.outputs[number].path)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,8 +27,9 @@ from septum.errors import (
     SubmitRefusedError,
 )
 from septum.plan import Part, Plan
+from septum.signals import removing_on_signal
 from septum.state import Receipt, State
-from septum.states import HOLD_CODES, HoldAction, JobState, PartState
+from septum.states import HoldAction, JobState, PartState, hold_of
 
 if TYPE_CHECKING:
     from septum.clusters.profile import Profile
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from septum.config import Analysis
     from septum.credentials import Credentials
     from septum.ledger import Ledger
+    from septum.merge.engine import Engine
 
 Say = Callable[[str], None]
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _HOPELESS = (PartError, StructureError, NotConservedError)
 """Errors that another collect of the same jobs would meet again; after all others the outputs stay on the cluster."""
 _ENDED = "ended"
@@ -90,9 +90,12 @@ def make_plan(options: Options, *, only: str | None = None) -> Plan:
         ConfigError: `septum.yaml` is wrong.
         PlanError: No complete plan follows from it.
     """
+    return _plan_of(_read(options), options, only)
+
+
+def _plan_of(analysis: Analysis, options: Options, only: str | None) -> Plan:
     from septum import planning
 
-    analysis = _read(options)
     own = [name for name in (_below(options.state, options.root), _below(options.result, options.root)) if name]
     plan = planning.make_plan(analysis, options.root, image=options.image, leave_out=own)
     return planning.choose(plan, only) if only is not None else plan
@@ -116,18 +119,20 @@ def _below(folder: Path, root: Path) -> str:
 def prepare(options: Options, say: Say, *, only: str | None = None) -> Plan:
     """Run the user's own preparation, make the plan, and write it with its inputs into an empty state folder.
 
+    `septum.yaml` is read once, before the preparation: a line that rewrites it does not change the plan of this run.
+
     Raises:
         PrepareError: A line under `prepare` failed.
         StateError: The state folder holds a run that has not ended.
         ProfileError: There is no such cluster; better known now than after an hour of preparation.
     """
-    load_profile(options, complete=False)
+    profile = load_profile(options, complete=False)
     analysis = _read(options)
     state = State(options.state)
     with state.locked():
         _refuse_unfinished(state)
-        _run_preparation(analysis, options, say)
-        plan = make_plan(options, only=only)
+        _run_preparation(analysis, profile, options, say)
+        plan = _plan_of(analysis, options, only)
         state.clear()
         state.store_plan(plan, options.root)
     return plan
@@ -147,7 +152,8 @@ def _refuse_unfinished(state: State) -> None:
         )
 
 
-def _run_preparation(analysis: Analysis, options: Options, say: Say) -> None:
+def _run_preparation(analysis: Analysis, profile: Profile, options: Options, say: Say) -> None:
+    from septum.credentials import secret_variables
     from septum.environment import for_user_code
 
     if not analysis.prepare:
@@ -161,7 +167,7 @@ def _run_preparation(analysis: Analysis, options: Options, say: Say) -> None:
             "\n".join(analysis.prepare),
         ],
         cwd=options.root,
-        env=for_user_code(options.environ, secrets=_all_secret_names(options)),
+        env=for_user_code(options.environ, secrets=secret_variables(profile)),
         stdin=subprocess.DEVNULL,
         check=False,
     )
@@ -171,15 +177,6 @@ def _run_preparation(analysis: Analysis, options: Options, say: Say) -> None:
             evidence="its own words stand above",
             fix=f"correct the lines under 'prepare' in {options.config}",
         )
-
-
-def _all_secret_names(options: Options) -> list[str]:
-    """The names of the secrets of the chosen cluster; without a usable profile there are none to leave out by name."""
-    from septum.credentials import secret_variables
-
-    with contextlib.suppress(SeptumError):
-        return secret_variables(load_profile(options, complete=False))
-    return []
 
 
 def load_profile(options: Options, *, complete: bool = True) -> Profile:
@@ -316,14 +313,11 @@ def _submit_missing(run: Run, backend: Backend, ledger: Ledger, profile: Profile
     present = {
         part: report
         for part, report in reports.items()
-        if part not in stuck and report.state not in {JobState.LOST, JobState.REMOVED}
+        if not _never_spooled(report) and report.state not in {JobState.LOST, JobState.REMOVED}
     }
+    planned = {row.id for row in open_rows if row.state is PartState.PLANNED}
     ledger.move_all(
-        {
-            part: (PartState.IDLE, {"job": report.job})
-            for part, report in present.items()
-            if any(row.id == part and row.state is PartState.PLANNED for row in open_rows)
-        },
+        {part: (PartState.IDLE, {"job": report.job}) for part, report in present.items() if part in planned},
         now_s=clock.now(),
     )
     missing: list[Part] = [run.plan.by_id[row.id] for row in open_rows if row.id not in present]
@@ -335,11 +329,7 @@ def _submit_missing(run: Run, backend: Backend, ledger: Ledger, profile: Profile
 
 def _never_spooled(report: JobReport) -> bool:
     """Whether a job waits for files that a client that is gone did not send."""
-    return (
-        report.state is JobState.HELD
-        and HOLD_CODES.get(report.hold_code or 0) is not None
-        and (HOLD_CODES[report.hold_code or 0].action is HoldAction.WAIT)
-    )
+    return report.state is JobState.HELD and hold_of(report.hold_code or 0).action is HoldAction.WAIT
 
 
 # ── collect ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -387,7 +377,7 @@ def _collect_locked(options: Options, say: Say, clock: Clock) -> tuple[Plan, Out
                 engine=engine,
             )
             # Last: until here, a collect that is started again merges anew.
-            merged = {result.name: (_output_of(plan, result.name), result.parts) for result in outcome.results}
+            merged = {result.name: (plan.by_result[result.name].output, result.parts) for result in outcome.results}
             ledger.finish(merged, now_s=clock.now())
             return published
 
@@ -430,16 +420,15 @@ def _check_cluster(receipt: Receipt, profile: Profile, options: Options) -> None
         )
 
 
-def check_engine(plan: Plan, options: Options) -> None:
-    """See that what merges is there, before anything runs for it.
+def find_engine(plan: Plan, options: Options) -> Engine:
+    """What merges the results of the plan.
 
     Raises:
-        EngineMissingError: It is not.
+        EngineMissingError: It is not there.
     """
-    from septum.merge.engine import find_hadd
+    from septum.merge.engine import NoEngine, find_hadd
 
-    if plan.merges:
-        find_hadd(options.environ)
+    return find_hadd(options.environ) if plan.merges else NoEngine()
 
 
 def _collect(
@@ -453,10 +442,9 @@ def _collect(
 ) -> tuple[Outcome, Mapping[str, Path]]:
     from septum.collect import Collector
     from septum.credentials import obtain
-    from septum.merge.engine import Engine, NoEngine, find_hadd
     from septum.merge.results import Merger
 
-    engine: Engine = find_hadd(options.environ) if run.plan.merges else NoEngine()
+    engine = find_engine(run.plan, options)
     merger = Merger(run.plan, engine, outputs=run.outputs, scratch=run.folder / "merge")
     with (
         obtain(profile, environ=options.environ, need_s=0) as credentials,
@@ -506,10 +494,6 @@ def _check_ledger(ledger: Ledger, receipt: Receipt) -> None:
             "run: it has been collected already",
             fix="its results were in the result folder; run again to make them anew",
         )
-
-
-def _output_of(plan: Plan, result: str) -> int:
-    return next(merge.output for merge in plan.merges if merge.result == result)
 
 
 def _clean_queue(backend: Backend, say: Say) -> None:
@@ -564,47 +548,3 @@ def _backend(run: Run, profile: Profile, credentials: Credentials, options: Opti
         yield backend
     finally:
         backend.close()
-
-
-class _Interrupted(BaseException):
-    """A signal asked septum to stop. No Exception: nothing on the way may take it for an error of its own."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-@contextlib.contextmanager
-def removing_on_signal(backend: Backend, say: Say) -> Iterator[None]:
-    """While inside, SIGTERM, SIGINT and SIGHUP remove the jobs of the run before septum ends.
-
-    Raises:
-        CancelledError: One of them came.
-    """
-
-    def handle(number: int, _: object) -> None:
-        for each in before:
-            signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not stop the removal
-        raise _Interrupted(number)
-
-    watched = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup stays in force
-    before = {number: signal.signal(number, handle) for number in watched}
-    try:
-        yield
-    except _Interrupted as interrupted:
-        name = signal.Signals(interrupted.number).name
-        say(f"{name}: removing the jobs of this run")
-        try:
-            removed = backend.remove(None)
-        except SeptumError as error:
-            raise CancelledError(
-                f"cancelled by {name}; the jobs could not be removed",
-                evidence=error.what,
-                fix="they remove themselves at the end of their lease",
-            ) from error
-        raise CancelledError(
-            f"cancelled by {name}; {removed} jobs were removed", fix="run again to begin anew"
-        ) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from septum.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +43,20 @@ class Model(BaseModel):
         validate_by_alias=True,
         allow_inf_nan=False,
     )
+
+
+def _seconds(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _bytes(value: object) -> object:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+Duration = Annotated[int, BeforeValidator(_seconds, json_schema_input_type=str)]
+"""Seconds; written as `30 s`, `15 min`, `2 h`."""
+Size = Annotated[int, BeforeValidator(_bytes, json_schema_input_type=str)]
+"""Bytes; written as `2 GB`."""
 
 
 class Source(Protocol):

@@ -20,7 +20,7 @@ from septum.errors import (
     PartTimeoutError,
 )
 from septum.plan import Part, Plan
-from septum.units import show_duration, show_size
+from septum.units import count, show_duration, show_size
 from septum.worker.sandbox import Status, log_names, output_name, parse_status, status_name
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def verify(plan: Plan, part: Part, folder: Path, report: JobReport) -> Verified:
     """
     status = _status(plan, folder, part)
     name = part.describe()
-    attempts = f"{report.attempts} attempt{'s' * (report.attempts != 1)}"
-    where = f"job {report.job} on {report.host or 'an unknown host'}, {attempts}"
+    where = f"job {report.job} on {report.host or 'an unknown host'}, {count(report.attempts, 'attempt')}"
     evidence = "\n".join([where, *_tail(folder, part.id)])
     if report.timed_out:
         raise time_out(plan, part, evidence)
@@ -174,7 +173,7 @@ def _verify_outputs(plan: Plan, part: Part, folder: Path, status: Status, where:
                 fix="try again; if it stays, a disk of the worker or of the access point is full or broken",
             )
         if output.path.endswith(".root"):
-            merged = any(merge.output == number for merge in plan.merges)
+            merged = number in plan.merged_outputs
             summaries[number] = summarize(path, name=name, expected=output.objects, merged=merged)
     return summaries
 

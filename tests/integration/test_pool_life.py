@@ -58,6 +58,17 @@ def _stages(repository: Repository, *verbs: str) -> None:
         assert process.returncode == 0, process.stdout
 
 
+def _collect_without_result(facility: Facility, repository: Repository, code: int, *words: str) -> None:
+    """Collect a run that fails: with this exit code, these words, no file that looks whole, and an empty queue."""
+    collected = repository.septum("collect")
+
+    assert collected.returncode == code, collected.stdout
+    for word in words:
+        assert word in collected.stdout
+    assert repository.whole_files() == []
+    assert _jobs(facility, repository) == []
+
+
 def test_submitting_twice_submits_nothing_twice(facility: Facility, repository: Callable[..., Repository]) -> None:
     """A second submit, even without the first one's state, finds the jobs by their tag."""
     ours = repository("good", "good", "good")
@@ -96,13 +107,8 @@ def test_job_removed_by_someone(facility: Facility, repository: Callable[..., Re
     _stages(ours, "prepare", "submit")
     facility.pool.run("condor_rm", "-constraint", f'SeptumRun == "{_tag(ours)}" && SeptumPart == "0001"')
 
-    collected = ours.septum("collect")
+    _collect_without_result(facility, ours, 32, "part 0001", "condor_rm")
 
-    assert collected.returncode == 32, collected.stdout
-    assert "part 0001" in collected.stdout
-    assert "condor_rm" in collected.stdout
-    assert ours.whole_files() == []
-    assert _jobs(facility, ours) == []
     assert ours.septum("prepare").returncode == 0, "a run that has ended does not block the next one"
 
 
@@ -113,13 +119,7 @@ def test_job_held_for_good(facility: Facility, repository: Callable[..., Reposit
     _wait(lambda: _jobs(facility, ours, constraint='SeptumPart == "0001" && JobStatus <= 2'))
     facility.pool.run("condor_hold", "-constraint", f'SeptumRun == "{_tag(ours)}" && SeptumPart == "0001"')
 
-    collected = ours.septum("collect")
-
-    assert collected.returncode == 33, collected.stdout
-    assert "part 0001" in collected.stdout
-    assert "UserRequest" in collected.stdout
-    assert ours.whole_files() == []
-    assert _jobs(facility, ours) == []
+    _collect_without_result(facility, ours, 33, "part 0001", "UserRequest")
 
 
 def test_held_job_that_is_released_in_time(facility: Facility, repository: Callable[..., Repository]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,13 @@ def _jobs(pool: Pool) -> str:
     return str(pool.run("condor_q", "-all", "-af", "ClusterId").stdout).strip()
 
 
+def _check_refused(process: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """See that septum ended with this exit code and said these words."""
+    assert process.returncode == code, process.stdout
+    for word in words:
+        assert word in process.stdout
+
+
 @pytest.fixture(scope="module")
 def small_pool(facility: Facility) -> Iterator[Pool]:
     """A pool that takes at most three jobs at a time, and none for more than a gigabyte of memory."""
@@ -46,22 +54,14 @@ def test_schedd_that_is_not_there(facility: Facility, tmp_path: Path) -> None:
     """A schedd that the collector does not know is an error that lists those it knows, never the local schedd."""
     repository = _repository(tmp_path, facility, facility.pool, schedd="elsewhere@localhost")
 
-    process = repository.septum("run")
-
-    assert process.returncode == 20, process.stdout
-    assert facility.endpoint.schedd in process.stdout
-    assert "SEPTUM_CLUSTER_SCHEDD" in process.stdout
+    _check_refused(repository.septum("run"), 20, facility.endpoint.schedd, "SEPTUM_CLUSTER_SCHEDD")
 
 
 def test_collector_that_is_not_there(facility: Facility, tmp_path: Path) -> None:
     """Nobody listens at the collector's address."""
     repository = _repository(tmp_path, facility, facility.pool, collector="localhost:9")
 
-    process = repository.septum("run")
-
-    assert process.returncode == 20, process.stdout
-    assert "localhost:9" in process.stdout
-    assert "Fix: " in process.stdout
+    _check_refused(repository.septum("run"), 20, "localhost:9", "Fix: ")
 
 
 def test_collector_that_never_answers(facility: Facility, tmp_path: Path) -> None:
@@ -71,10 +71,8 @@ def test_collector_that_never_answers(facility: Facility, tmp_path: Path) -> Non
         repository = _repository(tmp_path, facility, facility.pool, collector=address, **{"call-deadline": "4 s"})
         began = time.monotonic()
 
-        process = repository.septum("run")
+        _check_refused(repository.septum("run"), 20, "no answer within 4 s")
 
-    assert process.returncode == 20, process.stdout
-    assert "no answer within 4 s" in process.stdout
     assert time.monotonic() - began < 20
 
 
@@ -82,10 +80,7 @@ def test_submission_over_the_limit(facility: Facility, small_pool: Pool, tmp_pat
     """The schedd's bare number is explained, and what was submitted is gone again."""
     repository = _repository(tmp_path, facility, small_pool)
 
-    process = repository.septum("run")
-
-    assert process.returncode == 21, process.stdout
-    assert "SEPTUM_CLUSTER_MAX_JOBS_PER_SUBMISSION" in process.stdout
+    _check_refused(repository.septum("run"), 21, "SEPTUM_CLUSTER_MAX_JOBS_PER_SUBMISSION")
     assert _jobs(small_pool) == ""
     assert repository.whole_files() == []
 
@@ -107,10 +102,7 @@ def test_requirement_of_the_site(facility: Facility, small_pool: Pool, tmp_path:
         tmp_path, facility, small_pool, **{"default-memory": "3 GB", "max-jobs-per-submission": "3"}
     )
 
-    process = repository.septum("run")
-
-    assert process.returncode == 21, process.stdout
-    assert "this site has small machines only" in process.stdout
+    _check_refused(repository.septum("run"), 21, "this site has small machines only")
     assert _jobs(small_pool) == ""
 
 
@@ -120,8 +112,7 @@ def test_wrong_secret(facility: Facility, tmp_path: Path) -> None:
 
     process = repository.septum("run", IAM_CLIENT_SECRET="not-the-secret-8472")
 
-    assert process.returncode == 11, process.stdout
-    assert "Bad client credentials" in process.stdout
+    _check_refused(process, 11, "Bad client credentials")
     assert "not-the-secret-8472" not in process.stdout
 
 
@@ -129,31 +120,21 @@ def test_token_with_too_little_scope(facility: Facility, tmp_path: Path) -> None
     """A client that may only read is told apart by a real ping, before anything is submitted."""
     repository = _repository(tmp_path, facility, facility.pool, client="reader-client", scope="[wlcg, compute.read]")
 
-    process = repository.septum("run")
-
-    assert process.returncode == 13, process.stdout
-    assert "compute.create" in process.stdout
-    assert "cmscat@" in process.stdout
+    _check_refused(repository.septum("run"), 13, "compute.create", "cmscat@")
 
 
 def test_client_without_an_account(facility: Facility, tmp_path: Path) -> None:
     """A client that the site maps to no account is not a missing scope."""
     repository = _repository(tmp_path, facility, facility.pool, client="unmapped-client")
 
-    process = repository.septum("run")
-
-    assert process.returncode == 16, process.stdout
-    assert "account" in process.stdout
+    _check_refused(repository.septum("run"), 16, "account")
 
 
 def test_missing_variables(facility: Facility, tmp_path: Path) -> None:
     """A client's secret that is not set is named."""
     repository = _repository(tmp_path, facility, facility.pool)
 
-    process = repository.septum("run", IAM_CLIENT_SECRET="")
-
-    assert process.returncode == 10, process.stdout
-    assert "IAM_CLIENT_SECRET" in process.stdout
+    _check_refused(repository.septum("run", IAM_CLIENT_SECRET=""), 10, "IAM_CLIENT_SECRET")
 
 
 def test_expired_proxy(facility: Facility, tmp_path: Path) -> None:
@@ -163,8 +144,7 @@ def test_expired_proxy(facility: Facility, tmp_path: Path) -> None:
 
     process = repository.septum("run", X509_PROXY=base64.b64encode(proxy.read_bytes()).decode())
 
-    assert process.returncode == 15, process.stdout
-    assert "expired" in process.stdout
+    _check_refused(process, 15, "expired")
     assert "BEGIN" not in process.stdout
 
 
@@ -172,9 +152,5 @@ def test_unknown_key(tmp_path: Path) -> None:
     """A misspelt key of septum.yaml is named with its line and the key that was meant."""
     repository = kinds_repository(tmp_path, ["good"], extra="tolerence: 1\n", environ={})
 
-    process = repository.septum("run")
-
-    assert process.returncode == 2, process.stdout
-    assert "septum.yaml:9" in process.stdout
-    assert "did you mean 'tolerance'?" in process.stdout
+    _check_refused(repository.septum("run"), 2, "septum.yaml:9", "did you mean 'tolerance'?")
     assert not (tmp_path / ".septum").exists()

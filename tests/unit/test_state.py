@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,12 @@ def state(tmp_path: Path) -> State:
     return State(tmp_path / "state" / "mine")
 
 
+def _refused(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(StateError, match=words) as caught:
+        call()
+    assert caught.value.fix
+
+
 def test_a_plan_is_stored_and_found(state: State, plan: Plan, root: Path) -> None:
     """With the archives of its inputs."""
     state.store_plan(plan, root)
@@ -65,9 +72,7 @@ def test_a_damaged_plan(state: State, plan: Plan, root: Path, content: bytes) ->
     state.store_plan(plan, root)
     (state.folder / "plan.json").write_bytes(content)
 
-    with pytest.raises(StateError, match="damaged") as caught:
-        state.load_plan()
-    assert caught.value.fix
+    _refused(state.load_plan, "damaged")
 
 
 def test_everything_to_send(state: State, plan: Plan, root: Path) -> None:
@@ -87,9 +92,7 @@ def test_an_archive_that_was_lost_between_the_ci_jobs(state: State, plan: Plan, 
     state.store_plan(plan, root)
     (state.folder / "send" / name).unlink()
 
-    with pytest.raises(StateError, match=name.replace(".", r"\.")) as caught:
-        state.write_values(plan, image="")
-    assert caught.value.fix
+    _refused(lambda: state.write_values(plan, image=""), name.replace(".", r"\."))
 
 
 def test_a_receipt_is_stored_and_found(state: State) -> None:
@@ -105,9 +108,7 @@ def test_a_damaged_receipt(state: State, content: bytes) -> None:
     state.folder.mkdir(parents=True)
     (state.folder / "receipt.json").write_bytes(content)
 
-    with pytest.raises(StateError, match="none that can be read") as caught:
-        state.load_receipt()
-    assert caught.value.fix
+    _refused(state.load_receipt, "none that can be read")
 
 
 def test_clear_removes_what_septum_wrote(state: State, plan: Plan, root: Path) -> None:

@@ -113,7 +113,7 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _show_plan(plan: Plan) -> None:
-    from septum.planning import total_size
+    from septum.files import total_size
     from septum.units import count, show_size
 
     shared, own = total_size(plan.inputs), sum(total_size(part.inputs) for part in plan.parts)
@@ -164,14 +164,14 @@ def _collect(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from septum.collect import SystemClock
-    from septum.stages import check_engine, collect, prepare, retire_results, submit
+    from septum.stages import collect, find_engine, prepare, retire_results, submit
 
     options = _options(args)
     clock = SystemClock()
     with section("prepare", "prepare"):
         plan = prepare(options, say, only=args.parts)
         _show_plan(plan)
-        check_engine(plan, options)
+        find_engine(plan, options)  # now rather than after hours of jobs
         retire_results(plan, options, say)
     with section("submit", f"submit to {options.cluster}"):
         _show_submitted(submit(options, say, clock))

@@ -9,10 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from septum.units import parse_duration, parse_size
-from septum.validation import Model
+from septum.validation import Duration, Model, Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,24 +68,12 @@ def _attributes(values: dict[str, str]) -> dict[str, str]:
     return values
 
 
-def _seconds(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
-
-
-def _bytes(value: object) -> object:
-    return parse_size(value) if isinstance(value, str) else value
-
-
 def _text(value: str) -> Any:
     """A default as it stands in YAML, for a field of another type."""
     return value
 
 
 Line = Annotated[str, AfterValidator(_line)]
-Duration = Annotated[int, BeforeValidator(_seconds, json_schema_input_type=str)]
-"""Seconds; written as `30 s`, `15 min`."""
-Size = Annotated[int, BeforeValidator(_bytes, json_schema_input_type=str)]
-"""Bytes; written as `2 GB`."""
 Variable = Annotated[Line, AfterValidator(_form(r"[A-Za-z_][A-Za-z0-9_]*", "the name of a variable"))]
 Url = Annotated[
     Line, AfterValidator(_form(r"https://[A-Za-z0-9.-]+(?::\d+)?(?:/[^\s?#]*)?", "a URL that begins with https://"))

@@ -172,7 +172,7 @@ class Merger:
             (common, most), (other, few) = by_size[0], by_size[1]
             odd = self._plan.by_id[min(few)]
             difference = first_difference(self._examples[(result, common)], self._examples[(result, other)])
-            number = next(merge.output for merge in self._plan.merges if merge.result == result)
+            number = self._plan.by_result[result].output
             raise StructureError(
                 f"{odd.describe()}: {self._plan.outputs[number].path} differs from other parts of {result}",
                 evidence=f"{difference}\n{len(most)} parts such as {min(most)} against {len(few)} such as {odd.id}; "
