@@ -1,6 +1,6 @@
 """The IAM client against a TLS server that misbehaves on purpose.
 
-A double, not an issuer: `test_iam.py` speaks to a real one. This one does what no issuer does on demand.
+A double, not an issuer: `test_credentials_real.py` speaks to a real one. This one does what no issuer does on demand.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import ssl
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import jwt
 import pytest
@@ -180,7 +182,7 @@ def test_good_token(double: _Double, ca: tuple[Path, Path]) -> None:
     """Over TLS with the profile's CA: discovery, then one POST with the secret in its header only."""
     token = _client(double, ca[0]).fetch(time.time())
 
-    assert token.subject == "ci"
+    assert token.identity == "ci"
     (get, get_path, get_headers, _), (post, post_path, post_headers, body) = double.requests
     assert (get, get_path) == ("GET", "/.well-known/openid-configuration")
     assert (post, post_path) == ("POST", "/token")
@@ -243,8 +245,41 @@ def test_passing_trouble(double: _Double, ca: tuple[Path, Path], trouble: Callab
     clock = _Clock()
     double.script = [trouble, trouble]
 
-    assert _client(double, ca[0], clock).fetch(time.time()).subject == "ci"
+    assert _client(double, ca[0], clock).fetch(time.time()).identity == "ci"
     assert clock.pauses == [1.0, 2.0]
+
+
+def test_each_attempt_has_an_assertion_of_its_own(double: _Double, ca: tuple[Path, Path]) -> None:
+    """An issuer may refuse one that it has seen; what signs them does not travel."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    client = replace(_client(double, ca[0]), client_secret=Secret(pem), client_auth="private-key-jwt")
+    client.fetch(time.time())
+    double.script = [_status(503), _hang_up]
+    client.fetch(time.time())
+
+    bodies = [parse_qs(body) for method, _, _, body in double.requests if method == "POST"]
+    options: Any = {"algorithms": ["ES256"], "audience": f"{double.issuer}token", "issuer": "ci"}
+    claims = [jwt.decode(body["client_assertion"][0], key.public_key(), **options) for body in bodies]
+    assert len({claim["jti"] for claim in claims}) == len(bodies) == 4
+    assert all(0 < claim["exp"] - claim["iat"] <= 300 for claim in claims)
+    assert not [headers for _, _, headers, _ in double.requests if "Authorization" in headers]
+    assert not [line for line in pem.splitlines() if line in str(double.requests)]
+
+
+def test_secret_in_the_form(double: _Double, ca: tuple[Path, Path]) -> None:
+    """With `post`, the secret is in the form and nowhere else, in the second attempt as in the first."""
+    client = replace(_client(double, ca[0]), client_auth="post")
+    client.fetch(time.time())
+    double.script = [_status(503)]
+    client.fetch(time.time())
+
+    bodies = [parse_qs(body) for method, _, _, body in double.requests if method == "POST"]
+    assert [body["client_secret"] for body in bodies] == [[SECRET]] * 3
+    assert all(body["scope"] == [" ".join(SCOPES)] and body["audience"] == [AUDIENCE] for body in bodies)
+    assert SECRET not in str([(path, headers) for _, path, headers, _ in double.requests])
 
 
 def test_lasting_trouble(double: _Double, ca: tuple[Path, Path]) -> None:

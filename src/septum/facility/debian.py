@@ -29,14 +29,30 @@ _PACKAGES = (
     *("ca-certificates", "libc-bin", "procps", "sed", "tar", "python3"),
     # containers inside the pool
     "apptainer",
+    # a Kerberos realm
+    *("krb5-kdc", "krb5-admin-server", "krb5-user"),
+    # a storage server for VOMS proxies and bearer tokens, and its clients (5 MB)
+    *("xrootd-client", "xrootd-scitokens-plugins", "xrootd-server", "xrootd-voms-plugins"),
     # tools that also run outside the root folder, see _OUTSIDE
     *("bubblewrap", "openssl", "rsync", "voms-clients"),
 )
-# apptainer runs without network set-up of its own, and these are a third of its size.
-_NOT_NEEDED = ("containernetworking-plugins",)
-_OUTSIDE = ("bwrap", "openssl", "rsync", "voms-proxy-fake", "voms-proxy-info")
+# apptainer runs without network set-up of its own, and these are a third of its size; Kerberos does not ask the DNS;
+# the scripts of XRootD's packages that want the last two are not run.
+_NOT_NEEDED = ("containernetworking-plugins", "bind9-host", "expect", "logrotate")
+_OUTSIDE = (
+    *("bwrap", "kdestroy", "kinit", "klist", "openssl", "rsync", "voms-proxy-fake", "voms-proxy-info"),
+    *("xrdcp", "xrdfs"),
+)
 # What Debian's alternatives system would have linked.
-_LINKS = {"awk": "gawk", "sh": "dash", "voms-proxy-info": "voms-proxy-info2", "voms-proxy-init": "voms-proxy-init2"}
+_LINKS = {
+    "awk": "gawk",
+    "kdestroy": "kdestroy.mit",
+    "kinit": "kinit.mit",
+    "klist": "klist.mit",
+    "sh": "dash",
+    "voms-proxy-info": "voms-proxy-info2",
+    "voms-proxy-init": "voms-proxy-init2",
+}
 # Count this up when a change below must rebuild the folders that users already have.
 _RECIPE = 1
 _TRIES = 3
@@ -55,6 +71,8 @@ _ETC = {
     "hostname": "localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
     "resolv.conf": "",
+    # The place where `kdc.py` mounts its own.
+    "krb5.conf": "",
     "machine-id": "",
     # Empty means UTC; apptainer wants the file.
     "localtime": "",

@@ -1,4 +1,4 @@
-"""The facility as a whole: an issuer and a pool that trust each other, proxies and pipelines."""
+"""The facility as a whole: an issuer and a pool that trust each other, proxies, Kerberos, storage and pipelines."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from septum.facility import aptsource, cache, node, process
 from septum.facility.certificates import create_authority
+from septum.facility.condor_config import mapfile
 from septum.facility.debian import USER, debian
 from septum.facility.errors import FacilityError
 from septum.facility.issuer import CLIENTS, Issuer, start_issuer
+from septum.facility.kdc import REALM, Kdc, start_kdc
 from septum.facility.pipeline import Library, Pipeline, prepare_pipeline
 from septum.facility.pool import Endpoint, Pool, start_pool
 from septum.facility.proxy import ProxyMaker, create_proxy_maker
 from septum.facility.worker import worker_modules
+from septum.facility.xrootd import XRootD, start_xrootd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,8 +41,26 @@ USERS = {
     "short-client": USER,
     "profileless-client": USER,
     "storage-client": USER,
+    "half-minute-client": USER,
+    "analysis-client": USER,
+    "post-client": USER,
+    "key-client": USER,
 }
 """Which client of the issuer is which account of the pool. One that is not here is refused by the pool."""
+
+PRINCIPALS = {f"analyst@{REALM}": USER}
+"""Which Kerberos principal is which account of a pool with Kerberos. One that is not here is refused by the pool."""
+
+# Where the daemons of a pool with Kerberos find their keys and their map.
+_KERBEROS = "/run/kerberos"
+_KERBEROS_CONFIG = (
+    "SEC_DEFAULT_AUTHENTICATION_METHODS = FS, KERBEROS, SCITOKENS, IDTOKENS",
+    f"KERBEROS_SERVER_KEYTAB = {_KERBEROS}/keytab",
+    f"KERBEROS_SERVER_PRINCIPAL = host/localhost@{REALM}",
+    f"CERTIFICATE_MAPFILE = {_KERBEROS}/mapfile",
+    # Who is not in the map stays somebody: the name before the @, in a domain with the name of the realm.
+    f"DENY_WRITE = *@{REALM.lower()}",
+)
 
 
 def available() -> str | None:
@@ -101,6 +122,8 @@ class Facility:
         self._writable = dict(writable or {})
         self._stack = contextlib.ExitStack()
         self._authority: Authority
+        self._kdc: Kdc | None = None
+        self._storage: XRootD | None = None
         self._pipelines = 0
 
     def __enter__(self) -> Self:
@@ -192,23 +215,91 @@ class Facility:
             path=path,
         )
 
+    def kdc(self) -> Kdc:
+        """Return the Kerberos realm, started at the first call, with the host `localhost` in it and nobody else.
+
+        It ends with the facility, or with the thread that made the first call.
+        """
+        if self._kdc is None:
+            kdc = start_kdc(self.folder / "kdc", debian=self._debian)
+            self._stack.callback(kdc.stop)
+            kdc.add_principal("host/localhost")
+            kdc.wait_ready()
+            self._kdc = kdc
+        return self._kdc
+
+    def storage(self) -> XRootD:
+        """Return the XRootD server, started at the first call, for proxies of the VO and tokens of the issuer.
+
+        It ends with the facility, or with the thread that made the first call.
+        """
+        if self._storage is None:
+            self._storage = start_xrootd(
+                self.folder / "xrootd",
+                debian=self._debian,
+                authority=self._authority,
+                proxies=self.proxies,
+                issuer=self.issuer.url,
+            )
+            self._stack.callback(self._storage.stop)
+        self._storage.wait_ready()
+        return self._storage
+
     @contextlib.contextmanager
-    def extra_pool(self, name: str, *, config: Sequence[str] = (), slots: int = 8) -> Iterator[Pool]:
+    def kerberos_pool(
+        self,
+        name: str = "kerberos",
+        *,
+        principals: Mapping[str, str] | None = None,
+        config: Sequence[str] = (),
+        slots: int = 8,
+    ) -> Iterator[Pool]:
+        """Run a second pool beside the first that takes Kerberos tickets of `kdc()`, and tokens too.
+
+        Args:
+            name: Of its folder.
+            principals: Which principal is which account of the pool; `None` for `PRINCIPALS`.
+            config: Lines for the end of HTCondor's configuration.
+            slots: How many jobs may run at the same time.
+        """
+        kdc = self.kdc()
+        secret = self.folder / f"{name}-kerberos"
+        secret.mkdir(mode=0o700)
+        kdc.keytab("host/localhost", secret / "keytab")
+        accounts = PRINCIPALS if principals is None else principals
+        lines = "".join(f"KERBEROS {principal} {account}\n" for principal, account in accounts.items())
+        (secret / "mapfile").write_text(mapfile(self._users, self.issuer.url) + lines, encoding="utf-8")
+        mounts = {"/etc/krb5.conf": kdc.config, _KERBEROS: secret}
+        with self.extra_pool(name, config=[*_KERBEROS_CONFIG, *config], slots=slots, read_only=mounts) as pool:
+            yield pool
+
+    @contextlib.contextmanager
+    def extra_pool(
+        self,
+        name: str,
+        *,
+        config: Sequence[str] = (),
+        slots: int = 8,
+        read_only: Mapping[str, Path] | None = None,
+    ) -> Iterator[Pool]:
         """Run a second pool beside the first, with the same issuer.
 
         Args:
             name: Of its folder.
             config: Lines for the end of HTCondor's configuration, such as `MAX_JOBS_PER_SUBMISSION = 100`.
             slots: How many jobs may run at the same time.
+            read_only: More folders and files to mount: path inside, path outside.
         """
-        pool = self._start_pool(name, slots, config)
+        pool = self._start_pool(name, slots, config, read_only)
         try:
             pool.wait_ready()
             yield pool
         finally:
             pool.stop()
 
-    def _start_pool(self, name: str, slots: int, config: Sequence[str]) -> Pool:
+    def _start_pool(
+        self, name: str, slots: int, config: Sequence[str], read_only: Mapping[str, Path] | None = None
+    ) -> Pool:
         return start_pool(
             self.folder / name,
             debian=self._debian,
@@ -218,7 +309,7 @@ class Facility:
             users=self._users,
             slots=slots,
             config=config,
-            read_only=self._read_only,
+            read_only={**self._read_only, **(read_only or {})},
             writable=self._writable,
         )
 

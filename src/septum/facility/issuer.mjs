@@ -1,13 +1,14 @@
 // A token issuer for rehearsals: the certified server oidc-provider, as strict as INDIGO IAM where the two differ.
 //
 // Usage: node issuer.mjs CONFIG.json. It prints "ready" and serves until its standard input is closed, so it cannot
-// outlive the process that started it.
-import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
+// outlive the process that started it. The line "close" makes it unreachable and prints "closed"; "listen" ends that.
+import { generateKeyPairSync, randomBytes, randomUUID, sign } from 'node:crypto';
 import { appendFileSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { parse, stringify } from 'node:querystring';
+import { createInterface } from 'node:readline';
 
-import Provider from 'oidc-provider';
+import Provider, { errors } from 'oidc-provider';
 
 const ANY_AUDIENCE = 'https://wlcg.cern.ch/jwt/v1/any';
 const config = JSON.parse(readFileSync(process.argv[2], 'utf8'));
@@ -19,14 +20,18 @@ const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const jwk = { ...privateKey.export({ format: 'jwk' }), kid: randomUUID(), use: 'sig', alg: 'RS256' };
 
 const provider = new Provider(config.issuer, {
+  assertJwtClientAuthClaimsAndHeader(ctx, claims) {
+    // IAM takes no other; the server itself would also take the issuer's name.
+    if (![claims.aud].flat().includes(`${config.issuer}token`)) throw new errors.InvalidClientAuth('invalid audience');
+  },
   clients: config.clients.map((client) => ({
     client_id: client.id,
-    client_secret: client.secret,
+    ...(client.auth === 'private_key_jwt' ? { jwks: client.jwks } : { client_secret: client.secret }),
     grant_types: ['client_credentials'],
     redirect_uris: [],
     response_types: [],
     scope: client.scopes.join(' '),
-    token_endpoint_auth_method: 'client_secret_basic',
+    token_endpoint_auth_method: client.auth,
   })),
   cookies: { keys: [randomBytes(16).toString('hex')] },
   extraTokenClaims: () => ({ 'wlcg.ver': '1.0' }),
@@ -39,7 +44,8 @@ const provider = new Provider(config.issuer, {
       defaultResource: () => ANY_AUDIENCE,
       getResourceServerInfo: (ctx, resource, client) => ({
         accessTokenFormat: 'jwt',
-        accessTokenTTL: clients.get(client.clientId).lifetime_s,
+        // Who asks for a shorter life gets it; nobody gets a longer one.
+        accessTokenTTL: Math.min(clients.get(client.clientId).lifetime_s, ctx.state.asked.lifetime),
         audience: resource,
         jwt: { sign: { alg: 'RS256' } },
         scope: clients.get(client.clientId).scopes.join(' '),
@@ -80,7 +86,7 @@ function refuse(ctx, status, error, description) {
   ctx.body = { error, error_description: description };
 }
 
-function credentials(ctx) {
+function basic(ctx) {
   const [scheme, code] = ctx.get('authorization').split(' ');
   if (scheme.toLowerCase() !== 'basic' || !code) return [];
   const [id, ...secret] = Buffer.from(code, 'base64').toString().split(':');
@@ -91,6 +97,18 @@ function credentials(ctx) {
       return '';
     }
   });
+}
+
+// How a request proves who sends it: in one way, or not at all.
+function proof(ctx, form) {
+  const ways = [];
+  if (ctx.get('authorization')) {
+    const [id, secret] = basic(ctx);
+    ways.push({ id, method: 'client_secret_basic', secret });
+  }
+  if (form.client_secret) ways.push({ id: form.client_id, method: 'client_secret_post', secret: form.client_secret });
+  if (form.client_assertion) ways.push({ id: form.client_id, method: 'private_key_jwt' });
+  return ways.length === 1 ? ways[0] : { id: form.client_id };
 }
 
 function words(value) {
@@ -105,12 +123,14 @@ function allows(registered, asked) {
 
 async function asIam(ctx, next) {
   const form = parse(await read(ctx.req));
-  const [id, secret] = credentials(ctx);
+  const { id, method, secret } = proof(ctx, form);
   const client = clients.get(id);
-  const asked = { client: id ?? form.client_id, audiences: [], scopes: words(form.scope) };
+  const lifetime = Number(form.expires_in) || Infinity;
+  const asked = { client: id, method, audiences: [], scopes: words(form.scope), lifetime };
   ctx.state.asked = asked;
-  // A secret in the form is no log-in for a client that is registered for HTTP Basic.
-  if (!client || client.secret !== secret) return refuse(ctx, 401, 'invalid_client', 'Bad client credentials');
+  // From 1.14.1 on, IAM takes no other method than the registered one. An assertion is left to the server to judge.
+  const good = client && method === client.auth && (method === 'private_key_jwt' || secret === client.secret);
+  if (!good) return refuse(ctx, 401, 'invalid_client', 'Bad client credentials');
   if (asked.scopes.length === 0) asked.scopes = client.scopes;
   const granted = new Set();
   for (const scope of asked.scopes) {
@@ -121,26 +141,39 @@ async function asIam(ctx, next) {
   // The first that is given wins, and several stand in one value.
   asked.audiences = [form.resource, form.aud, form.audience].map(words).find((list) => list.length) ?? [ANY_AUDIENCE];
   // The server knows one resource; the audiences are put into the token at the end.
-  const { aud, audience, client_id, client_secret, ...rest } = form;
+  const { aud, audience, expires_in, ...rest } = form;
   ctx.req.body = stringify({ ...rest, scope: [...granted].join(' '), resource: ANY_AUDIENCE });
   await next();
   if (ctx.status === 200) ctx.body.scope = asked.scopes.join(' ');
 }
 
 function log(ctx) {
-  const { client, audiences, scopes } = ctx.state.asked ?? {};
+  const { client, method: auth, audiences, scopes } = ctx.state.asked ?? {};
   const line = { time: new Date().toISOString(), method: ctx.method, path: ctx.path, status: ctx.status };
-  appendFileSync(config.log, `${JSON.stringify({ ...line, client, audiences, scopes })}\n`);
+  appendFileSync(config.log, `${JSON.stringify({ ...line, client, auth, audiences, scopes })}\n`);
+}
+
+// A token of any claims, signed as all others are.
+function signed(claims) {
+  const parts = [{ alg: 'RS256', kid: jwk.kid, typ: 'JWT' }, claims].map((part) => JSON.stringify(part));
+  const text = parts.map((part) => Buffer.from(part).toString('base64url')).join('.');
+  return `${text}.${sign('sha256', Buffer.from(text), privateKey).toString('base64url')}`;
+}
+
+// The doors of a test, not logged, and closed to other users of the machine.
+async function behindDoor(ctx) {
+  const body = JSON.parse(await read(ctx.req));
+  const known = ctx.get('authorization') === `Bearer ${config.door}`;
+  if (!known) return refuse(ctx, 403, 'access_denied', 'a door of a test');
+  if (ctx.path === '/-/faults') {
+    const { status, count, retry_after: retryAfter } = body;
+    faults.splice(0, faults.length, ...Array(count).fill({ status, retryAfter }));
+    ctx.status = 204;
+  } else if (ctx.path === '/-/sign') ctx.body = { token: signed(body) };
 }
 
 provider.use(async (ctx, next) => {
-  // A test's own door, not logged: the next COUNT requests for a token get STATUS.
-  if (ctx.method === 'POST' && ctx.path === '/-/faults') {
-    const { status, count, retry_after: retryAfter } = JSON.parse(await read(ctx.req));
-    faults.splice(0, faults.length, ...Array(count).fill({ status, retryAfter }));
-    ctx.status = 204;
-    return;
-  }
+  if (ctx.method === 'POST' && ctx.path.startsWith('/-/')) return behindDoor(ctx);
   const isToken = ctx.method === 'POST' && ctx.path === '/token';
   const fault = isToken ? faults.shift() : undefined;
   if (fault) {
@@ -152,5 +185,17 @@ provider.use(async (ctx, next) => {
 });
 
 const tls = { key: readFileSync(config.key), cert: readFileSync(config.certificate) };
-createServer(tls, provider.callback()).listen(config.port, '127.0.0.1', () => console.log('ready'));
-process.stdin.on('end', () => process.exit(0)).resume();
+const server = createServer(tls, provider.callback());
+const commands = {
+  close() {
+    server.close(() => console.log('closed'));
+    server.closeAllConnections();
+  },
+  listen() {
+    server.listen(config.port, '127.0.0.1', () => console.log('ready'));
+  },
+};
+commands.listen();
+createInterface({ input: process.stdin })
+  .on('line', (line) => commands[line]())
+  .on('close', () => process.exit(0));
