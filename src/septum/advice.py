@@ -62,6 +62,18 @@ ADVICE = MappingProxyType(
             "Make a new proxy that lives longer than the run (`voms-proxy-init --valid 96:00`), "
             "and store it in the variable that the message names."
         ),
+        "E122": (
+            "Either the credential is not the one that you meant, or the profile's `expect-…` is out of date. "
+            "`septum credentials show` says for whom each credential speaks."
+        ),
+        "E130": (
+            "`kinit`'s own words stand in the message. Try the same principal and keytab by hand: "
+            "`kinit -k -t FILE PRINCIPAL`. A password that was changed makes every keytab of it void."
+        ),
+        "E140": (
+            "Take the credential away from where it lies, and replace it: whoever could read it may have done so. "
+            "[The page on incidents](../how-to/when-a-secret-has-leaked.md) says how, one kind after the other."
+        ),
         "E200": (
             "`septum cluster check NAME` tries the same connection. Compare the address with the site's pages; "
             "it can be set by `SEPTUM_CLUSTER_COLLECTOR` and `SEPTUM_CLUSTER_SCHEDD`. A runner outside the site "

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from septum.backends.base import Backend, JobReport, Run
+from septum.credentials.mask import mask_file
 from septum.errors import (
     AuthenticationError,
     ClusterUnreachableError,
@@ -28,7 +29,7 @@ from septum.ledger import Ledger, Row, StoredOutput
 from septum.merge.results import Merger, Result
 from septum.policy import Pace, judge, part_state
 from septum.states import JobState, PartState
-from septum.units import show_duration
+from septum.units import count, show_duration
 from septum.verify import Verified, has_status, measure, verify
 from septum.worker.sandbox import log_names, output_name, status_name
 
@@ -178,6 +179,8 @@ class Collector:
         try:
             changed = self._look(now_s)
             self._extend_lease(now_s)
+            for warning in self._backend.refresh():
+                self._say(f"warning: {warning}")
             changed |= self._fetch()
             self._silent_since_s = None
         except (ClusterUnreachableError, AuthenticationError) as error:
@@ -274,6 +277,9 @@ class Collector:
         if not has_status(self._run.incoming, part) and tries < _FETCH_TRIES and report.signal is None:
             return
         now_s = self._clock.now()
+        # Before anybody quotes them: logs become artifacts.
+        if masked := sum(mask_file(self._run.incoming / name) for name in log_names(part)):
+            self._say(f"warning: part {part} printed {count(masked, 'credential')}; they are masked in its logs")
         try:
             verified = verify(self._run.plan, self._run.plan.by_id[part], self._run.incoming, report)
         except (PartError, StructureError) as error:

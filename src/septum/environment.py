@@ -1,9 +1,9 @@
-"""The environment that a user's own code gets: everything but what could be a secret, or septum's own. Pure."""
+"""The environment of what septum starts: of a user's own code, and of a command under supervision. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 _SECRET_NAME = re.compile(
     r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|(^|_)(KEY|JWT|AUTH)(_|$)|PRIVATE|X509_PROXY|^(voms_?|grid_?)?proxy$",
@@ -11,6 +11,13 @@ _SECRET_NAME = re.compile(
 )
 _HARMLESS = frozenset({"BEARER_TOKEN_FILE", "X509_USER_PROXY", "X509_CERT_DIR", "X509_VOMS_DIR", "KRB5CCNAME"})
 """Paths that tools need; the files are readable by their owner alone."""
+_OTHERS = frozenset({"X509_USER_PROXY", "X509_USER_CERT", "X509_USER_KEY", "BEARER_TOKEN", "BEARER_TOKEN_FILE"}) | {
+    "XrdSecPROTOCOL",
+    "XrdSecsssENDORSEMENT",
+}
+"""What would stand beside the files of the supervisor, and that nobody renews. With two credentials, clients try one
+after the other, and a bad proxy even spoils TLS for a good token."""
+_GITLAB = re.compile(r"(_|^)ID_TOKEN$|^CI_JOB_(TOKEN|JWT.*)$|^CI_(REGISTRY|DEPENDENCY_PROXY|DEPLOY)_PASSWORD$")
 _PASSWORD_IN_URL = re.compile(r"://[^/@\s:]*:[^/@\s]+@")  # as GitLab's CI_REPOSITORY_URL has it
 
 
@@ -35,3 +42,32 @@ def for_user_code(environ: Mapping[str, str], *, secrets: Collection[str]) -> di
             or _PASSWORD_IN_URL.search(value)
         )
     }
+
+
+def for_supervised(
+    environ: Mapping[str, str],
+    *,
+    secrets: Collection[str],
+    given: Mapping[str, str],
+    is_secret: Callable[[str], bool],
+    keep: Collection[str] = (),
+) -> dict[str, str]:
+    """The environment of a command under supervision: paths of credentials, and no credential.
+
+    Args:
+        environ: The whole environment.
+        secrets: Names of variables that hold credentials of the cluster.
+        given: The variables with the paths.
+        is_secret: Whether a value is, or holds, a credential; so that a copy under another name goes, too.
+        keep: Names that stay all the same; not the cluster's secrets, nor `BEARER_TOKEN`, a value that wins over files.
+
+    Returns:
+        The rest.
+    """
+    never = {*secrets, "BEARER_TOKEN"}
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if name not in never and (name in keep or not (name in _OTHERS or _GITLAB.search(name) or is_secret(value)))
+    }
+    return {**kept, **given}

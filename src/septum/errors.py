@@ -120,6 +120,24 @@ class AuthenticationError(SeptumError):
     code, exit_code = "E113", 16
 
 
+class IdentityError(SeptumError):
+    """The credential is good and speaks for somebody else than the profile expects: subject, account, VO or role."""
+
+    code, exit_code = "E122", 17
+
+
+class KerberosError(SeptumError):
+    """There is no Kerberos ticket: no `kinit`, a wrong password or keytab, no answer from the realm."""
+
+    code, exit_code = "E130", 19
+
+
+class CredentialExposedError(SeptumError):
+    """A credential lies where others can read it: a file's mode, an artifact, a plan, a trace of the shell."""
+
+    code, exit_code = "E140", 18
+
+
 # ── 20 to 29: the cluster ───────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -1,15 +1,45 @@
-"""What septum does when it is told to stop while jobs of its run are in the queue."""
+"""What septum does when it is told to stop."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
-from septum.backends.base import Backend
 from septum.errors import CancelledError, SeptumError
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+if TYPE_CHECKING:
+    from septum.backends.base import Backend
+
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What asks a program to stop: a CI job that is cancelled, Ctrl-C, a terminal that is closed."""
+
+
+@contextlib.contextmanager
+def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """While inside, the signals that ask septum to stop go to a handler. Signals that nohup ignores stay ignored."""
+    watched = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in watched}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+@contextlib.contextmanager
+def ending_in_order() -> Iterator[None]:
+    """While inside, a signal ends septum as an error would: what it holds is given back, and files of secrets go.
+
+    The exit code is the usual one, 128 and the signal's number.
+    """
+
+    def end(number: int, _: object) -> None:
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    with handling(end):
+        yield
 
 
 class _Interrupted(BaseException):
@@ -33,28 +63,26 @@ def removing_on_signal(backend: Backend, say: Callable[[str], None]) -> Iterator
     """
 
     def handle(number: int, _: object) -> None:
-        for each in before:
+        for each in STOPPING:
             signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not stop the removal
         raise _Interrupted(number)
 
-    watched = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup stays in force
-    before = {number: signal.signal(number, handle) for number in watched}
-    try:
-        yield
-    except _Interrupted as interrupted:
-        name = signal.Signals(interrupted.number).name
-        say(f"{name}: removing the jobs of this run")
+    with handling(handle):
         try:
-            removed = backend.remove(None)
-        except SeptumError as error:
-            raise CancelledError(
-                f"cancelled by {name}; the jobs could not be removed",
-                evidence=error.what,
-                fix="they remove themselves at the end of their lease",
-            ) from error
-        raise CancelledError(
-            f"cancelled by {name}; {removed} jobs were removed", fix="run again to begin anew"
-        ) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+            yield
+        except _Interrupted as interrupted:
+            raise _cancel(backend, signal.Signals(interrupted.number).name, say) from None
+
+
+def _cancel(backend: Backend, name: str, say: Callable[[str], None]) -> CancelledError:
+    """Remove the jobs of the run; returns what to raise."""
+    say(f"{name}: removing the jobs of this run")
+    try:
+        removed = backend.remove(None)
+    except SeptumError as error:
+        return CancelledError(
+            f"cancelled by {name}; the jobs could not be removed",
+            evidence=error.what,
+            fix="they remove themselves at the end of their lease",
+        )
+    return CancelledError(f"cancelled by {name}; {removed} jobs were removed", fix="run again to begin anew")

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from septum.clusters.profile import Profile
     from septum.collect import Clock, Outcome
     from septum.config import Analysis
-    from septum.credentials import Credentials
+    from septum.credentials import Credentials, Supervisor
     from septum.ledger import Ledger
     from septum.merge.engine import Engine
 
@@ -125,7 +125,11 @@ def prepare(options: Options, say: Say, *, only: str | None = None) -> Plan:
         PrepareError: A line under `prepare` failed.
         StateError: The state folder holds a run that has not ended.
         ProfileError: There is no such cluster; better known now than after an hour of preparation.
+        CredentialExposedError: The plan, or a file that it sends, holds a credential.
     """
+    from septum.credentials.choose import make_known
+    from septum.credentials.lint import lint_plan
+
     profile = load_profile(options, complete=False)
     analysis = _read(options)
     state = State(options.state)
@@ -133,6 +137,8 @@ def prepare(options: Options, say: Say, *, only: str | None = None) -> Plan:
         _refuse_unfinished(state)
         _run_preparation(analysis, profile, options, say)
         plan = _plan_of(analysis, options, only)
+        make_known(profile, options.environ)
+        lint_plan(plan, options.root)
         state.clear()
         state.store_plan(plan, options.root)
     return plan
@@ -216,7 +222,7 @@ def submit(options: Options, say: Say, clock: Clock) -> Submitted:
 
 
 def _submit(options: Options, say: Say, clock: Clock) -> Submitted:
-    from septum.credentials import obtain
+    from septum.credentials.lint import lint_sent
 
     state = State(options.state)
     plan = state.load_plan()
@@ -244,33 +250,37 @@ def _submit(options: Options, say: Say, clock: Clock) -> Submitted:
             new = _note_local(ledger, clock)
             state.store_receipt(receipt)
             return Submitted(receipt=receipt, new=new, attached=0)
-        with obtain(profile, environ=options.environ, need_s=_needed_s(plan, profile)) as credentials:
-            for warning in credentials.warnings:
-                say(f"warning: {warning}")
-            _check_access(profile, credentials, run, say)
-            with _backend(run, profile, credentials, options) as backend, removing_on_signal(backend, say):
+        with _credentials(profile, options, say) as supervisor:
+            supervisor.credentials.require_life(clock.now(), _needed_s(plan, profile))
+            lint_sent(plan, sorted(run.sent.glob("*.tar*")))
+            _check_access(profile, supervisor.credentials, run, say)
+            with (
+                _backend(run, profile, supervisor.credentials, options) as backend,
+                removing_on_signal(backend, say),
+            ):
                 new, attached = _submit_missing(run, backend, ledger, profile, clock)
         state.store_receipt(receipt)
     return Submitted(receipt=receipt, new=new, attached=attached)
 
 
 def _tag(state: State, plan: Plan, options: Options) -> str:
-    """The run's tag: of the pipeline; outside of GitLab that of the receipt, or a new one.
+    """The run's tag: of the pipeline; outside of GitLab that of the ledger, or a new one.
 
     Two people's laptops may run the same plan as the same account: their runs are not the same run.
     """
     if options.environ.get("CI_PIPELINE_ID") or options.environ.get("SEPTUM_RUN"):
         return run_tag(plan, options.environ, prefix=options.prefix)
-    with contextlib.suppress(StateError):
-        receipt = state.load_receipt()
-        if receipt.plan == plan.hash:
-            return receipt.tag
+    # The ledger has it before anything is submitted; the receipt only when all is.
+    with contextlib.suppress(StateError), state.open_ledger() as ledger:
+        facts = ledger.facts()
+        if facts.get("plan") == plan.hash and facts.get("tag"):
+            return facts["tag"]
     return run_tag(plan, {"SEPTUM_RUN": secrets.token_hex(8)}, prefix=options.prefix)
 
 
 def _needed_s(plan: Plan, profile: Profile) -> float:
-    """How long a proxy must at least live: one part from the beginning to the end."""
-    return float(plan.request.time_s or profile.default_time)
+    """How long a proxy must at least live, in seconds: for one job to wait and to run."""
+    return float(profile.queue_time + (plan.request.time_s or profile.default_time))
 
 
 def _check_access(profile: Profile, credentials: Credentials, run: Run, say: Say) -> None:
@@ -441,14 +451,13 @@ def _collect(
     settle: Callable[[Outcome, str], Mapping[str, Path]],
 ) -> tuple[Outcome, Mapping[str, Path]]:
     from septum.collect import Collector
-    from septum.credentials import obtain
     from septum.merge.results import Merger
 
     engine = find_engine(run.plan, options)
     merger = Merger(run.plan, engine, outputs=run.outputs, scratch=run.folder / "merge")
     with (
-        obtain(profile, environ=options.environ, need_s=0) as credentials,
-        _backend(run, profile, credentials, options) as backend,
+        _credentials(profile, options, say) as supervisor,
+        _backend(run, profile, supervisor.credentials, options) as backend,
         removing_on_signal(backend, say),
     ):
         if profile.method == "local":
@@ -460,7 +469,7 @@ def _collect(
             ledger=ledger,
             profile=profile,
             merger=merger,
-            keep_fresh=credentials.keep_fresh,
+            keep_fresh=supervisor.check,
             say=say,
             clock=clock,
         )
@@ -506,8 +515,6 @@ def _clean_queue(backend: Backend, say: Say) -> None:
 
 def cancel(options: Options, say: Say) -> int:
     """Remove all jobs of the run in the state folder; returns how many went."""
-    from septum.credentials import obtain
-
     state = State(options.state)
     plan = state.load_plan()
     receipt = state.load_receipt()
@@ -518,13 +525,24 @@ def cancel(options: Options, say: Say) -> int:
         return 0
     run = state.run(plan, receipt.tag)
     with (
-        obtain(profile, environ=options.environ, need_s=0) as credentials,
-        _backend(run, profile, credentials, options) as backend,
+        _credentials(profile, options, say) as supervisor,
+        _backend(run, profile, supervisor.credentials, options) as backend,
     ):
         removed = backend.remove(None)
     with state.open_ledger() as ledger:
         ledger.note(_ENDED, CancelledError.code)
     return removed
+
+
+@contextlib.contextmanager
+def _credentials(profile: Profile, options: Options, say: Say) -> Iterator[Supervisor]:
+    """Obtain what the cluster wants, keep it fresh, and delete it at the end."""
+    from septum.credentials import Supervisor, obtain
+
+    with obtain(profile, environ=options.environ) as credentials, Supervisor(credentials) as supervisor:
+        for warning in credentials.warnings:
+            say(f"warning: {warning}")
+        yield supervisor
 
 
 @contextlib.contextmanager
@@ -536,9 +554,7 @@ def _backend(run: Run, profile: Profile, credentials: Credentials, options: Opti
         from septum.credentials import secret_variables
         from septum.environment import for_user_code
 
-        environ = for_user_code(options.environ, secrets=secret_variables(profile))
-        if credentials.proxy_file is not None:
-            environ["X509_USER_PROXY"] = str(credentials.proxy_file)
+        environ = for_user_code(credentials.for_parts(options.environ), secrets=secret_variables(profile))
         backend = LocalBackend(run, slots=profile.slots, environ=environ, time_s=None)
     else:
         from septum.backends.htcondor import HTCondorBackend

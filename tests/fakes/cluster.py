@@ -221,6 +221,10 @@ class FakeBackend:
             self.cluster.report(part)  # a job whose lease has ended stays removed
         self.cluster.lease_until_s = lease_until_s
 
+    def refresh(self) -> Sequence[str]:
+        """There is nothing to hand on."""
+        return ()
+
     def remove(self, parts: Sequence[str] | None) -> int:
         """Remove jobs."""
         self.cluster.answer("remove")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import resource
 import statistics
@@ -15,10 +16,23 @@ import pytest
 
 import septum
 from septum.cli import main, parser
+from septum.credentials.secret import Secret
 from septum.errors import ConfigError, PartExitError, SeptumError, TryAgainError, every_error
 from tests.fakes.analyses import BASE
 
-VERBS = ("run", "plan", "prepare", "submit", "collect", "cancel", "cluster", "component", "reference")
+VERBS = (
+    "run",
+    "plan",
+    "prepare",
+    "submit",
+    "collect",
+    "cancel",
+    "cluster",
+    "component",
+    "reference",
+    "credentials",
+    "doctor",
+)
 
 
 @pytest.fixture
@@ -48,7 +62,7 @@ def test_help_lists_all_verbs_and_exit_codes(capsys: pytest.CaptureFixture[str])
 
     assert caught.value.code == 0
     assert sorted(_verbs()) == sorted(VERBS)
-    assert [verb for verb in VERBS if f"\n    {verb} " not in shown] == []
+    assert [verb for verb in VERBS if [verb] not in [line.split()[:1] for line in shown.splitlines()]] == []
     assert [error.code for error in every_error() if error.code not in shown] == []
     assert "    0  done, and whole" in shown
     assert [code for code in {error.exit_code for error in every_error()} if f"\n  {code:>3}  E" not in shown] == []
@@ -113,12 +127,40 @@ def test_exit_codes_are_those_of_the_design() -> None:
         assert (error.exit_code == 75) == issubclass(error, TryAgainError)
 
 
-def test_traceback_is_for_those_who_ask(repository: Path) -> None:
-    """Where it arose."""
-    (repository / "septum.yaml").write_text("x")
+@pytest.mark.parametrize("error", [ConfigError("it broke", fix="do"), OSError("it broke"), ValueError("it broke")])
+def test_traceback_is_for_those_who_ask(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Where it arose, and Python's own exit code."""
 
-    with pytest.raises(ConfigError):
-        main(["--traceback", "plan"])
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("septum.stages.make_plan", fail)
+
+    assert main(["--traceback", "plan"]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("Traceback (most recent call last):\n")
+    assert "    raise error\n" in shown
+    assert "it broke" in shown.splitlines()[-1] or isinstance(error, SeptumError)
+
+
+def test_no_secret_is_printed(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither plain nor encoded, neither in an error nor in a traceback."""
+    secret = Secret("correct-horse/battery+staple")
+    encoded = base64.b64encode(b"x" + secret.reveal().encode()).decode()
+
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError(f"it broke: <{secret.reveal()}> <{encoded}>")
+
+    monkeypatch.setattr("septum.stages.make_plan", fail)
+    for arguments in (["plan"], ["--traceback", "plan"]):
+        assert main(arguments) != 0
+        shown = capsys.readouterr().err
+        assert "it broke: <***> <" in shown
+        assert not [form for form in ("horse", "battery", encoded[4:]) if form in shown]
 
 
 @pytest.mark.parametrize(

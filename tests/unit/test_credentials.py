@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+import json
 from pathlib import Path
 from typing import Any
 
 import proxy_files  # type: ignore[import-not-found]
 import pytest
+from credential_fakes import Source  # type: ignore[import-not-found]
 
 from septum.clusters.profile import Profile
-from septum.credentials import Credentials, obtain, provider, secret_variables
-from septum.credentials.secret import Secret
-from septum.credentials.token import Token
+from septum.credentials import Credentials, obtain
+from septum.credentials.held import SUPERVISED
+from septum.credentials.obtain import fingerprint_of
 from septum.errors import (
+    CredentialExposedError,
     CredentialMissingError,
-    IssuerUnavailableError,
     ProfileError,
     ProxyExpiredError,
     SeptumError,
@@ -28,29 +29,6 @@ PROXY = base64.b64encode(proxy_files.proxy()).decode()
 CA: str = proxy_files.authority().pem.decode()
 
 
-@dataclass
-class _Issuer:
-    """Gives a numbered token for an hour, or the error that is set."""
-
-    error: SeptumError | None = None
-    count: int = 0
-    asked: list[float] = field(default_factory=list)
-    identity: str = "client x at iam.example.org"
-
-    def fetch(self, now: float) -> Token:
-        self.asked.append(now)
-        if self.error is not None:
-            raise self.error
-        self.count += 1
-        return Token(
-            value=Secret(f"token-{self.count}"),
-            expires_at=now + 3600,
-            subject="x",
-            scopes=frozenset(),
-            warnings=("narrow",),
-        )
-
-
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
     """Variables of a CI job whose runtime folder is ours."""
@@ -59,10 +37,10 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def issuer(monkeypatch: pytest.MonkeyPatch) -> _Issuer:
-    """Takes the place of the IAM provider."""
-    made = _Issuer()
-    monkeypatch.setitem(provider._PROVIDERS, "iam-client", lambda *_: made)
+def issuer(monkeypatch: pytest.MonkeyPatch) -> Source:
+    """Takes the place of the IAM client."""
+    made = Source(warnings=("narrow",))
+    monkeypatch.setattr("septum.credentials.choose._iam", lambda *_: made)
     return made
 
 
@@ -74,11 +52,11 @@ def _iam(**changes: Any) -> Profile:
     return _profile(credentials="iam-client", issuer="https://i.example.org/", audience="a", scope=["s"], **changes)
 
 
-def _obtain(profile: Profile, environ: dict[str, str], need_s: float = 0) -> Credentials:
-    return obtain(profile, environ=environ, clock=lambda: NOW, need_s=need_s)
+def _obtain(profile: Profile, environ: dict[str, str]) -> Credentials:
+    return obtain(profile, environ=environ, clock=lambda: NOW)
 
 
-_CLIENT = {"IAM_CLIENT_ID": "x", "IAM_CLIENT_SECRET": "y"}
+_CLIENT = {"IAM_CLIENT_ID": "x", "IAM_CLIENT_SECRET": "secret-of-the-client"}
 
 
 def _leftovers(environ: dict[str, str]) -> list[str]:
@@ -92,6 +70,7 @@ def test_nothing(environ: dict[str, str]) -> None:
         assert credentials.warnings == []
         assert credentials.identity == "no token"
         assert credentials.keep_fresh(NOW + 1e6) == []
+        assert credentials.next_due(NOW) == float("inf")
 
 
 @pytest.mark.usefixtures("issuer")
@@ -103,7 +82,7 @@ def test_everything(environ: dict[str, str]) -> None:
         assert credentials.token_file is not None
         assert credentials.proxy_file is not None
         assert credentials.ca_file is not None
-        assert credentials.token_file.read_text() == "token-1"
+        assert credentials.token_file.read_text() == "content-token-1"
         assert credentials.proxy_file.read_bytes().startswith(b"-----BEGIN CERTIFICATE-----\n")
         assert credentials.ca_file.read_text().strip() == CA.strip()
         assert {f.stat().st_mode & 0o777 for f in credentials.token_file.parent.iterdir()} == {0o600}
@@ -135,15 +114,37 @@ def test_nothing_stays_after_an_error(environ: dict[str, str]) -> None:
 
 
 def test_optional_proxy(environ: dict[str, str]) -> None:
-    """An optional proxy is used when its variable is set, and checked against the need."""
+    """An optional proxy is used when its variable is set, and counted down to its end, which nobody can put off."""
     with _obtain(_profile(proxy="optional"), environ) as credentials:
         assert credentials.proxy_file is None
-    with _obtain(_profile(proxy="optional"), {**environ, "X509_PROXY": PROXY}, need_s=1e6) as credentials:
+        credentials.require_life(NOW, 1e6)
+    with _obtain(_profile(proxy="optional"), {**environ, "X509_PROXY": PROXY}) as credentials:
+        end = NOW + 12 * 3600
         assert credentials.proxy_file is not None
-        assert "the run may need" in credentials.warnings[0]
-        assert credentials.keep_fresh(NOW + 12 * 3600 - 1) == []
-        assert "has expired" in credentials.keep_fresh(NOW + 12 * 3600)[0]
-        assert credentials.keep_fresh(NOW + 13 * 3600) == []
+        assert credentials.warnings == []
+        assert credentials.keep_fresh(end - 1801) == []
+        assert credentials.keep_fresh(end - 1800) == ["the X.509 proxy ends in 30 min 00 s"]
+        assert credentials.keep_fresh(end - 1) == []
+        assert credentials.keep_fresh(end) == [
+            "the X.509 proxy has expired: jobs that start now cannot read from the grid"
+        ]
+        assert credentials.keep_fresh(end + 3600) == []
+
+
+@pytest.mark.parametrize(("voms_hours", "lives_s"), [(None, 12 * 3600), (5, 5 * 3600), (50, 12 * 3600)])
+def test_life_of_a_proxy(environ: dict[str, str], voms_hours: float | None, lives_s: float) -> None:
+    """A proxy that ends before a job can is refused: chain or attributes, whatever ends first."""
+    value = base64.b64encode(proxy_files.proxy(voms_hours=voms_hours)).decode()
+
+    with _obtain(_profile(proxy="required"), {**environ, "X509_PROXY": value}) as credentials:
+        credentials.require_life(NOW, lives_s)
+        with pytest.raises(ProxyExpiredError, match="a job may need it for") as caught:
+            credentials.require_life(NOW, lives_s + 1)
+        with pytest.raises(ProxyExpiredError, match="ends in 0 s"):
+            credentials.require_life(NOW + 1e6, 60)
+
+    assert "variable X509_PROXY" in caught.value.what
+    assert "voms-proxy-init" in caught.value.fix
 
 
 def test_ca(environ: dict[str, str], tmp_path: Path) -> None:
@@ -186,48 +187,124 @@ def test_broken_ca(environ: dict[str, str], tmp_path: Path, content: str) -> Non
     assert _leftovers(environ) == []
 
 
-def test_debug_trace(environ: dict[str, str]) -> None:
-    """A traced CI job has already shown its secrets; say so."""
+@pytest.mark.parametrize("variable", ["CI_DEBUG_TRACE", "CI_DEBUG_SERVICES"])
+@pytest.mark.parametrize("value", ["true", "TRUE", "1"])
+def test_traced_job(environ: dict[str, str], issuer: Source, variable: str, value: str) -> None:
+    """A traced CI job writes all variables into its log: nothing is obtained in it."""
+    with pytest.raises(CredentialExposedError, match=f"{variable} is on") as caught:
+        _obtain(_iam(), {**environ, **_CLIENT, variable: value})
+
+    assert "replace the secrets" in caught.value.fix
+    assert issuer.asked == []
+    assert _leftovers(environ) == []
+
+
+def test_traced_job_without_secrets(environ: dict[str, str]) -> None:
+    """A cluster that wants no credential may be used in such a job, and one that wants some where it is off."""
     with _obtain(_profile(), {**environ, "CI_DEBUG_TRACE": "true"}) as credentials:
-        assert "CI_DEBUG_TRACE" in credentials.warnings[0]
+        assert credentials.warnings == []
+    with _obtain(_profile(proxy="optional"), {**environ, "CI_DEBUG_TRACE": "false"}) as credentials:
+        assert credentials.warnings == []
 
 
-def test_renewed_at_half_life(environ: dict[str, str], issuer: _Issuer) -> None:
-    """The token is renewed below half of its life, in place, and not before."""
+def test_refused(environ: dict[str, str], issuer: Source) -> None:
+    """The first credential must be there."""
+    issuer.error = TokenRefusedError("client disabled")
+
+    with pytest.raises(TokenRefusedError, match="client disabled"):
+        _obtain(_iam(), {**environ, **_CLIENT})
+
+    assert _leftovers(environ) == []
+
+
+def test_signal_on_the_way(environ: dict[str, str], issuer: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing stays behind either when the CI job is cancelled while the issuer is asked."""
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(issuer, "fetch", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        _obtain(_iam(), {**environ, **_CLIENT})
+
+    assert _leftovers(environ) == []
+
+
+@pytest.mark.usefixtures("issuer")
+def test_manifest(environ: dict[str, str]) -> None:
+    """Beside the files lies what a command under supervision has to know of them, and no secret."""
+    variables = {**environ, **_CLIENT, "X509_PROXY": PROXY, "SITE_CA": CA}
+    profile = _iam(proxy="required", ca_variable="SITE_CA")
+
+    with _obtain(profile, variables) as credentials:
+        text = (credentials.folder / "credentials.json").read_text()
+        secrets = ["content-token-1", _CLIENT["IAM_CLIENT_SECRET"], PROXY[100:140], "BEGIN"]
+        secrets += proxy_files.proxy().decode().splitlines()
+        data = json.loads(text)
+
+    assert not [secret for secret in secrets if secret in text]
+    assert data["profile"] == fingerprint_of(profile)
+    assert [(entry["kind"], entry["expires_at"], entry["renewable"]) for entry in data["credentials"]] == [
+        ("token", NOW + 3600, True),
+        ("proxy", NOW + 12 * 3600, False),
+    ]
+    assert data["ca_file"].endswith("/ca.pem")
+
+
+def test_manifest_of_nothing(environ: dict[str, str]) -> None:
+    """A command under supervision of a cluster without credentials finds that there are none."""
+    with _obtain(_profile(), environ) as credentials:
+        under = obtain(_profile(), environ={SUPERVISED: str(credentials.folder)}, clock=lambda: NOW)
+
+        assert under.held == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scope": ["t"]},
+        {"audience": "b"},
+        {"issuer": "https://j.example.org/"},
+        {"client_auth": "post"},
+        {"client_id_variable": "OTHER"},
+        {"storage_audience": "https://s", "storage_scope": ["storage.read:/"]},
+        {"proxy": "required"},
+        {"proxy_variable": "A B"},
+        {"proxy_from": "file"},
+        {"expect_vo": "cms"},
+        {"expect_fqan": "/cms"},
+        {"expect_subject": "x"},
+        {"authentication": "kerberos"},
+        {"ca_variable": "CA"},
+        {"eos_broker": "https://e.example.org/"},
+    ],
+)
+def test_fingerprint(change: dict[str, Any]) -> None:
+    """Profiles that ask for other credentials are told apart; what does not concern credentials makes no difference."""
+    base = {"credentials": "iam-client", "issuer": "https://i.example.org/", "audience": "a", "scope": ["s"]}
+
+    assert fingerprint_of(_profile(**{**base, **change})) != fingerprint_of(_profile(**base))
+    assert fingerprint_of(_profile(**base, slots=5, poll_floor="30 s")) == fingerprint_of(_profile(**base))
+
+
+def test_supervised(environ: dict[str, str], issuer: Source) -> None:
+    """A command under supervision asks nobody, needs no variable, and leaves the files as they are."""
     with _obtain(_iam(), {**environ, **_CLIENT}) as credentials:
+        with obtain(_iam(), environ={SUPERVISED: str(credentials.folder)}, clock=lambda: NOW) as under:
+            assert under.token_file == credentials.token_file
+            assert under.identity == credentials.identity
+        assert issuer.given == 1
         assert credentials.token_file is not None
-        path = credentials.token_file
-
-        assert credentials.keep_fresh(NOW + 1800) == []
-        assert path.read_text() == "token-1"
-        assert credentials.keep_fresh(NOW + 1801) == []
-        assert path.read_text() == "token-2"
-        assert credentials.token_file == path
-        assert credentials.keep_fresh(NOW + 3600) == []
-        assert issuer.count == 2
+        assert credentials.token_file.exists()
 
 
-@pytest.mark.parametrize("error", [IssuerUnavailableError("away"), TokenRefusedError("client disabled")])
-def test_issuer_away(environ: dict[str, str], issuer: _Issuer, error: SeptumError) -> None:
-    """While the old token lives, an issuer that fails is a warning now and then; after that it is an error."""
-    with _obtain(_iam(), {**environ, **_CLIENT}) as credentials:
-        assert credentials.token_file is not None
-        issuer.error = error
-        warnings = [w for second in range(1800, 3600, 10) for w in credentials.keep_fresh(NOW + second)]
+def test_error_is_of_septum(environ: dict[str, str]) -> None:
+    """Whatever the profile asks for, what is missing is an error with a code, not a crash."""
+    profile = _profile(proxy="required", proxy_from="file")
 
-        assert 5 < len(warnings) < 30
-        assert all("no new token yet" in w for w in warnings)
-        assert credentials.token_file.read_text() == "token-1"
-        with pytest.raises(type(error)):
-            credentials.keep_fresh(NOW + 3600)
-        issuer.error = None
-        assert credentials.keep_fresh(NOW + 3601) == []
-        assert credentials.token_file.read_text() == "token-2"
+    with pytest.raises(SeptumError) as caught:
+        _obtain(profile, {**environ, "X509_USER_PROXY": str(Path(environ["XDG_RUNTIME_DIR"]))})
 
-
-def test_secret_variables() -> None:
-    """The names of everything that a user's script must not see."""
-    profile = _iam(client_id_variable="A", client_secret_variable="B", proxy_variable="C")
-
-    assert secret_variables(profile) == ["A", "B", "C"]
-    assert secret_variables(_profile()) == ["IAM_CLIENT_ID", "IAM_CLIENT_SECRET", "X509_PROXY"]
+    assert caught.value.code == CredentialMissingError.code
+    assert _leftovers(environ) == []

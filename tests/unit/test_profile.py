@@ -92,18 +92,35 @@ def test_infn_af_needs_a_schedd() -> None:
     assert loaded.profile.verified == "never"
 
 
-def test_lxbatch_is_unusable() -> None:
+def test_lxbatch_needs_a_schedd() -> None:
+    """CERN gives every user a schedd, which the user names; then all is there."""
+    with pytest.raises(ProfileError, match="schedd") as caught:
+        load_profile("cern-lxbatch", environ={}, root=_ROOT)
+    profile = load_profile("cern-lxbatch", environ={"SEPTUM_CLUSTER_SCHEDD": "bigbird99.cern.ch"}, root=_ROOT).profile
+
+    assert "SEPTUM_CLUSTER_SCHEDD" in caught.value.fix
+    assert (profile.authentication, profile.credentials, profile.verified) == ("kerberos", "none", "never")
+    assert (profile.send_credential, profile.credential_producer) == (True, "/usr/bin/batch_krb5_credential")
+    assert (profile.max_jobs_per_submission, profile.max_jobs_per_owner) == (100, 500)
+
+
+def test_unusable(tmp_path: Path) -> None:
     """A profile can exist and say why it cannot be used."""
-    with pytest.raises(ClusterUnusableError, match="Kerberos"):
-        load_profile("cern-lxbatch", environ={"SEPTUM_CLUSTER_SCHEDD": "x"}, root=_ROOT)
+    _write(tmp_path, _COMPLETE + "usable: false\nunusable-because: it is a mainframe\n")
 
-
-def test_kerberos_is_unusable(tmp_path: Path) -> None:
-    """A user's own profile cannot ask for Kerberos either."""
-    _write(tmp_path, _COMPLETE.replace("scitokens", "kerberos"))
-
-    with pytest.raises(ClusterUnusableError, match="Kerberos"):
+    with pytest.raises(ClusterUnusableError, match="it is a mainframe"):
         load_profile("mine", environ={}, root=tmp_path)
+
+
+def test_kerberos(tmp_path: Path) -> None:
+    """A user's own profile can ask for Kerberos, with the variables' usual names or others."""
+    text = _COMPLETE.replace("scitokens", "kerberos")
+    usual = _load(text, tmp_path)
+    other = _load(text + "keytab-variable: MY_KEYTAB\njob-tokens: [cms]\n", tmp_path)
+
+    assert (usual.principal_variable, usual.keytab_variable) == ("KRB5_PRINCIPAL", "KRB5_KEYTAB")
+    assert (usual.password_variable, usual.send_credential, usual.job_tokens) == ("KRB5_PASSWORD", False, [])
+    assert (other.keytab_variable, other.job_tokens) == ("MY_KEYTAB", ["cms"])
 
 
 def test_layers_in_order(tmp_path: Path) -> None:
@@ -240,6 +257,19 @@ def test_shipped_names_are_taken(tmp_path: Path, cluster: str, text: str) -> Non
         ("scope: a b", "expected a list"),
         ("scope: [a b]", "without spaces"),
         ("client-secret-variable: a-b", "the name of a variable"),
+        ("storage-audience: https://a", "'storage-audience' asks for a token, and 'credentials' is none"),
+        ("storage-audience: a b", "without spaces"),
+        ("token-broker: http://b.example.org", "begins with https://"),
+        ("token-broker: https://b.example.org/?token=x", "begins with https://"),
+        ("proxy-broker: https://user:password@b.example.org/", "begins with https://"),
+        ("proxy-broker-kind: exchange", "expected 'cat' or 'bearer'"),
+        ("client-auth: none", "expected 'basic', 'post' or 'private-key-jwt'"),
+        ("proxy-variable: A  B", "with spaces between"),
+        ("proxy-variable: A-B", "with spaces between"),
+        ("expect-vo: /cms", "the name of a VO"),
+        ("expect-fqan: cms", "a group or role"),
+        ("expect-account: a b", "an account"),
+        ("job-tokens: [a/b]", "the name of a service"),
         ("proxy: maybe", "expected 'no', 'optional' or 'required'"),
         ("proxy: yes", "expected 'no', 'optional' or 'required'"),
         ("usable: yes", "write true or false"),
@@ -329,16 +359,18 @@ def test_list_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     """`list` names all profiles, the broken one with its problem."""
     _write(tmp_path, _COMPLETE)
     _write(tmp_path, "method: magic\n", "broken.yaml")
+    _write(tmp_path, _COMPLETE + "usable: false\nunusable-because: it is a mainframe\n", "old.yaml")
 
     assert _cli("list", "--root", str(tmp_path), "--json") == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert _cli("list", "--root", str(tmp_path)) == 0
     table = capsys.readouterr().out
 
-    assert list(rows) == [*shipped_names(), "broken", "mine"]
+    assert list(rows) == [*shipped_names(), "broken", "mine", "old"]
     assert rows["broken"]["problem"] == "clusters/broken.yaml: 1 problem"
-    assert rows["cern-lxbatch"]["usable"] is False
-    assert "Kerberos is not supported" in table
+    assert rows["old"]["usable"] is False
+    assert rows["cern-lxbatch"]["usable"] is True
+    assert "it is a mainframe" in table
 
 
 def test_show_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -358,11 +390,24 @@ def test_show_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert data["values"]["poll-floor"] == {"value": 30, "origin": "variable", "detail": "SEPTUM_CLUSTER_POLL_FLOOR"}
 
 
-def test_check_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """`check local` needs nothing; an unusable cluster is an error."""
+def test_show_what_lxbatch_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    """`show` says what is missing of CERN's, and from where the rest is known."""
+    assert _cli("show", "cern-lxbatch") == 0
+    lines = capsys.readouterr().out.splitlines()
+
+    assert any(re.fullmatch(r"schedd +\? +needed, and not known; set SEPTUM_CLUSTER_SCHEDD", line) for line in lines)
+    assert any(re.match(r"credential-producer +/usr/bin/batch_krb5_credential +.*reana-job-c", line) for line in lines)
+
+
+def test_check_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`check local` needs nothing; an unusable cluster is an error, and so is one of which something is not known."""
+    _write(tmp_path, _COMPLETE + "usable: false\nunusable-because: it is a mainframe\n")
+
     assert _cli("check", "local") == 0
     assert "yes, on this machine" in capsys.readouterr().out
     with pytest.raises(ClusterUnusableError):
+        _cli("check", "mine", "--root", str(tmp_path))
+    with pytest.raises(ProfileError, match="schedd"):
         _cli("check", "cern-lxbatch")
     with pytest.raises(UsageError, match="KEY=VALUE"):
         _cli("check", "local", "--set", "slots")

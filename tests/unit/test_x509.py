@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from cryptography.hazmat.primitives import serialization
-from proxy_files import NOW, RFC3820, authority, make, proxy, user  # type: ignore[import-not-found]
+from proxy_files import (  # type: ignore[import-not-found]
+    NOW,
+    RFC3820,
+    VOMS,
+    attribute_certificate,
+    authority,
+    make,
+    proxy,
+    user,
+    voms_extension,
+    voms_proxy,
+)
 
-from septum.credentials.x509 import parse_proxy
+from septum.credentials.x509 import Proxy, parse_proxy
 from septum.errors import ProxyUnreadableError
 
 
-def hours_left(pem: bytes) -> float:
+def hours(found: Proxy) -> float:
     """How long a proxy lives."""
     now: float = NOW.timestamp()
-    return (parse_proxy(pem).expires_at - now) / 3600
+    return (found.expires_at - now) / 3600
+
+
+def hours_left(pem: bytes) -> float:
+    """The same for PEM."""
+    return hours(parse_proxy(pem))
 
 
 @pytest.mark.parametrize(
@@ -26,7 +44,7 @@ def test_kinds(kind: str, expected: str) -> None:
     assert found.kind == expected
     assert found.expires_at == NOW.timestamp() + 12 * 3600
     assert found.starts_at == NOW.timestamp() - 3600
-    assert not found.voms
+    assert found.attributes is None
     assert found.pem == proxy(kind).replace(b"\n\n", b"\n")
 
 
@@ -42,10 +60,124 @@ def test_earliest_end_counts() -> None:
     """A proxy lives as long as the shortest piece: the chain, or the VOMS attributes."""
     assert hours_left(proxy(hours=12, voms_hours=5)) == 5
     assert hours_left(proxy(hours=12, voms_hours=50)) == 12
-    assert parse_proxy(proxy(voms_hours=5)).voms
+    assert parse_proxy(proxy(hours=12, voms_hours=5)).chain_ends_at == NOW.timestamp() + 12 * 3600
     short_user = make(["user"], authority(), hours=2)
     leaf = make(["user", "1"], short_user, 12, {RFC3820: b"\x30\x00"})
     assert hours_left(leaf.pem + leaf.key_pem + short_user.pem) == 2
+
+
+def test_attributes() -> None:
+    """The VO, the groups and roles without the words for "none", and their end, are read from the first certificate."""
+    found = parse_proxy(proxy(voms_hours=5)).attributes
+
+    assert found is not None
+    assert found.vo == "cms"
+    assert found.fqans == ("/cms", "/cms/uscms/Role=production")
+    assert found.expires_at == NOW.timestamp() + 5 * 3600
+
+
+@pytest.mark.parametrize(
+    ("fqan", "shown"),
+    [
+        ("/cms/Role=NULL/Capability=NULL", "/cms"),
+        ("/cms/Role=NULL", "/cms"),
+        ("/cms/Role=production/Capability=NULL", "/cms/Role=production"),
+        ("/cms/Role=NULL/Capability=x", "/cms/Capability=x"),
+        ("/cms/Role=NULLARBOR", "/cms/Role=NULLARBOR"),
+        ("/cms/NULL", "/cms/NULL"),
+        ("/cms", "/cms"),
+    ],
+)
+def test_fqans(fqan: str, shown: str) -> None:
+    """Only a role or capability that is exactly NULL is none."""
+    found = parse_proxy(voms_proxy(voms_extension(attribute_certificate(fqans=[fqan])))).attributes
+
+    assert found is not None
+    assert found.fqans == (shown,)
+
+
+def test_two_attribute_certificates() -> None:
+    """Of several VOs the first counts, as for the servers; so it does if a proxy of the proxy adds newer attributes."""
+    cms = attribute_certificate(hours=5)
+    atlas = attribute_certificate(hours=2, fqans=["/atlas"], authority="atlas://voms.example.org:15001")
+    both = parse_proxy(voms_proxy(voms_extension(cms, atlas)))
+    first = make(["user", "1"], user(), 12, {RFC3820: b"\x30\x00", VOMS: voms_extension(cms)})
+    second = make(["user", "1", "2"], first, 12, {RFC3820: b"\x30\x00", VOMS: voms_extension(atlas)})
+    newer = parse_proxy(second.pem + second.key_pem + first.pem + user().pem)
+
+    assert both.attributes is not None
+    assert (both.attributes.vo, both.attributes.fqans[0], hours(both)) == ("cms", "/cms", 5)
+    assert newer.attributes is not None
+    assert (newer.attributes.vo, hours(newer)) == ("atlas", 2)
+
+
+def test_attributes_of_a_lower_certificate() -> None:
+    """A proxy of a proxy still speaks with the attributes of the first."""
+    first = make(["user", "1"], user(), 12, {RFC3820: b"\x30\x00", VOMS: voms_extension(attribute_certificate())})
+    second = make(["user", "1", "2"], first, 12, {RFC3820: b"\x30\x00"})
+
+    found = parse_proxy(second.pem + second.key_pem + first.pem + user().pem).attributes
+
+    assert found is not None
+    assert found.vo == "cms"
+
+
+_EXTENSION = voms_extension(attribute_certificate())
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [
+        b"",
+        b"\x30",
+        b"\x05\x00",
+        b"junk",
+        _EXTENSION[: len(_EXTENSION) // 2],
+        _EXTENSION[:-1],
+        _EXTENSION.replace(b"\x18\x0f2026", b"\x18\x0f20x6"),
+        # 31 February, and no month.
+        _EXTENSION.replace(b"20261123", b"20260231"),
+        _EXTENSION.replace(b"20261123", b"20269923"),
+        # No authority is named, and none in a list of them.
+        voms_extension(attribute_certificate(authority=None)),
+        voms_extension(attribute_certificate(authority="")),
+    ],
+)
+def test_damaged_attributes(extension: bytes) -> None:
+    """Attributes that cannot be read are an error of their own, not a proxy without a VO."""
+    with pytest.raises(ProxyUnreadableError, match="VOMS attributes are damaged") as caught:
+        parse_proxy(voms_proxy(extension))
+
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_any_damage_is_one_error() -> None:
+    """Whatever byte of the attributes or of the certificate is another, nothing else than this error comes out."""
+    outcomes = set()
+    for place in range(len(_EXTENSION)):
+        for changed in (0xFF, 0x20, 0x01):
+            extension = bytearray(_EXTENSION)
+            extension[place] ^= changed
+            outcomes.add(_outcome(voms_proxy(bytes(extension))))
+    whole = proxy(voms_hours=5)
+    body = whole.split(b"-----", 4)[2]
+    der = base64.b64decode(body)
+    for place in range(len(der)):
+        for changed in (0xFF, 0x01):
+            damaged = bytearray(der)
+            damaged[place] ^= changed
+            outcomes.add(_outcome(whole.replace(body, b"\n" + base64.encodebytes(bytes(damaged)), 1)))
+
+    assert outcomes >= {"read", "its VOMS attributes are damaged", "a certificate in it is damaged"}
+
+
+def _outcome(pem: bytes) -> str:
+    try:
+        parse_proxy(pem)
+    except ProxyUnreadableError as error:
+        return error.what.partition(": ")[2]
+    return "read"
 
 
 def test_longer_chains() -> None:

@@ -113,6 +113,13 @@ class Backend(Protocol):
     def extend(self, lease_until_s: float) -> None:
         """Extend the lease of all jobs of this run that have not ended."""
 
+    def refresh(self) -> Sequence[str]:
+        """Hand on to the jobs what was renewed of their credentials. To be called often; most calls do nothing.
+
+        Returns:
+            Warnings.
+        """
+
     def remove(self, parts: Sequence[str] | None) -> int:
         """Remove the jobs of these parts, or all jobs of this run; returns how many went."""
 

@@ -83,6 +83,10 @@ class LocalBackend:
     def extend(self, lease_until_s: float) -> None:
         """Processes of this machine have no lease."""
 
+    def refresh(self) -> Sequence[str]:
+        """They read the proxy from its file."""
+        return ()
+
     def remove(self, parts: Sequence[str] | None) -> int:
         """Stop the processes of parts, and start no more of them."""
         with self._lock:

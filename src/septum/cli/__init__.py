@@ -12,11 +12,14 @@ import sys
 from collections.abc import Sequence
 
 import septum
-from septum.cli import analysis, cluster, component
+from septum.cli import analysis, cluster, component, credentials, doctor
 from septum.cli.console import complain
 from septum.errors import SeptumError, StateError, every_error
+from septum.signals import ending_in_order
 
-_VERBS = (analysis, cluster, component)
+_VERBS = (analysis, cluster, component, credentials, doctor)
+# What Python itself ends with after a traceback.
+_PYTHON_FAILED = 1
 
 
 def _exit_codes() -> str:
@@ -50,11 +53,30 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _file_error(error: OSError) -> SeptumError:
-    return StateError(
-        f"files: {error.filename or 'a file'}: {(error.strerror or str(error)).lower()}",
-        fix="check that the folders of --state and --result exist, or can be made and written",
+def _explain(error: Exception, verb: str) -> int:
+    """Print what went wrong; the exit code that goes with it."""
+    if isinstance(error, OSError):
+        error = StateError(
+            f"files: {error.filename or 'a file'}: {(error.strerror or str(error)).lower()}",
+            fix="check that the folders of --state and --result exist, or can be made and written",
+        )
+    if isinstance(error, SeptumError):
+        complain(f"septum: {error}")
+        return error.exit_code
+    complain(
+        f"septum: {type(error).__name__}: {error} [{SeptumError.code}]\n"
+        "  This is a mistake in septum itself; there is no result.\n"
+        f"  Fix: report it with what 'septum --traceback {verb} …' prints"
     )
+    return SeptumError.exit_code
+
+
+def _show_traceback() -> int:
+    """Print where an error arose, as Python would, but without the secrets in it."""
+    import traceback
+
+    complain(traceback.format_exc().rstrip())
+    return _PYTHON_FAILED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,28 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
         return int(args.handler(args))
-    except SeptumError as error:
-        if args.traceback:
-            raise
-        complain(f"septum: {error}")
-        return error.exit_code
-    except OSError as error:
-        if args.traceback:
-            raise
-        complain(f"septum: {_file_error(error)}")
-        return StateError.exit_code
     except KeyboardInterrupt:
         complain("septum: interrupted")
         return 130
-    except Exception as error:
-        if args.traceback:
-            raise
-        complain(
-            f"septum: {type(error).__name__}: {error} [{SeptumError.code}]\n"
-            "  This is a mistake in septum itself; there is no result.\n"
-            f"  Fix: report it with what 'septum --traceback {args.verb} …' prints"
-        )
-        return SeptumError.exit_code
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is printed, and without secrets
+        return _show_traceback() if args.traceback else _explain(error, args.verb)
 
 
 def run() -> int:
@@ -98,7 +103,8 @@ def run() -> int:
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
     for stream in streams:
         stream.reconfigure(errors="replace")
-    code = main()
+    with ending_in_order():
+        code = main()
     for stream in streams:
         try:
             stream.flush()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from septum.cli.console import say, section, table
-from septum.errors import UsageError
+from septum.cli.options import add_cluster, overrides
 
 if TYPE_CHECKING:
     from septum.collect import Outcome
@@ -55,16 +55,9 @@ _EPILOG = "Options not given are read from the variables in brackets."
 
 
 def _add_options(verb: argparse.ArgumentParser) -> None:
+    add_cluster(verb)
     env = os.environ.get
     add = verb.add_argument
-    add("--config", metavar="FILE", default=env("SEPTUM_CONFIG") or "septum.yaml", help="septum.yaml [SEPTUM_CONFIG]")
-    add(
-        "--cluster",
-        metavar="NAME",
-        default=env("SEPTUM_CLUSTER") or "local",
-        help="where the jobs run [SEPTUM_CLUSTER]",
-    )
-    add("--set", metavar="KEY=VALUE", action="append", default=[], help="override a key of the cluster's profile")
     add("--image", metavar="IMAGE", default=env("SEPTUM_IMAGE") or None, help="image of the parts [SEPTUM_IMAGE]")
     add("--prefix", metavar="TEXT", default=env("SEPTUM_PREFIX") or "", help="prefix of the CI jobs [SEPTUM_PREFIX]")
     add("--state", metavar="DIR", default=env("SEPTUM_STATE") or ".septum", help="state folder [SEPTUM_STATE]")
@@ -74,16 +67,10 @@ def _add_options(verb: argparse.ArgumentParser) -> None:
 def _options(args: argparse.Namespace) -> Options:
     from septum.stages import Options
 
-    overrides = {}
-    for text in args.set:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"--set {text!r} is no KEY=VALUE", fix="write --set poll-floor=30s")
-        overrides[key] = value
     return Options(
         config=Path(args.config),
         cluster=args.cluster,
-        overrides=overrides,
+        overrides=overrides(args.set),
         image=args.image,
         prefix=args.prefix,
         state=Path(args.state),

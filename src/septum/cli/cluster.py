@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from septum.cli.options import overrides
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
@@ -132,15 +134,10 @@ def check_cluster(args: argparse.Namespace) -> int:
 
 def _load(args: argparse.Namespace, *, complete: bool) -> LoadedProfile:
     from septum.clusters.catalog import load_profile
-    from septum.errors import UsageError
 
-    overrides = {}
-    for text in args.overrides:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"--set {text}: expected KEY=VALUE", fix="For instance: --set poll-floor='30 s'")
-        overrides[key] = value
-    return load_profile(args.name, environ=os.environ, root=args.root, overrides=overrides, complete=complete)
+    return load_profile(
+        args.name, environ=os.environ, root=args.root, overrides=overrides(args.overrides), complete=complete
+    )
 
 
 def _shown(name: str, value: Any) -> str:

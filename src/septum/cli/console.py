@@ -1,4 +1,7 @@
-"""What is printed: lines, folded sections of a CI log, tables. Plain text; nothing redraws."""
+"""What is printed: lines, folded sections of a CI log, tables. Plain text; nothing redraws.
+
+No secret of this process gets through, in whatever text or encoding it comes.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,14 @@ def _write(stream: TextIO | None, text: str) -> None:
     """Write, and go on if that fails: a full disk or a reader that has gone must not end a run whose jobs go on."""
     with contextlib.suppress(OSError, ValueError):
         if stream is not None:
-            stream.write(text)
+            stream.write(_without_secrets(text))
             stream.flush()
+
+
+def _without_secrets(text: str) -> str:
+    # The module is loaded by the first secret. As long as there is none, there is nothing to load it for.
+    redact = sys.modules.get("septum.credentials.redact")
+    return str(redact.KNOWN.text(text)) if redact is not None else text
 
 
 @contextlib.contextmanager

@@ -101,11 +101,6 @@ def _require_complete(loaded: LoadedProfile) -> None:
             evidence="\n".join(f"{key}: {descriptions[key]}" for key in loaded.missing),
             fix="Ask the site, and set the CI variable\n" + "\n".join(map(variable_of, loaded.missing)),
         )
-    if profile.authentication == "kerberos":
-        raise ClusterUnusableError(
-            f"the cluster {profile.name!r} wants Kerberos, which this version does not support",
-            fix=f"Choose another cluster. {_LIST_HINT}",
-        )
 
 
 @dataclass(slots=True)

@@ -107,7 +107,7 @@ class Profile(Model):
         description="The schedd's name as the collector lists it. Always named: septum never takes just any schedd.",
     )
     authentication: Literal["scitokens", "kerberos", "none"] = Field(
-        default="none", description="How HTCondor knows who submits. This version supports `scitokens`."
+        default="none", description="How HTCondor knows who submits: by a token, by a Kerberos ticket, or not at all."
     )
     ca_file: Line = Field(
         default="",
@@ -117,9 +117,10 @@ class Profile(Model):
         default="", description="Name of a CI variable, of type file or with the PEM text, that holds the same."
     )
 
-    credentials: Literal["iam-client", "none"] = Field(
+    credentials: Literal["iam-client", "broker", "bearer-token", "none"] = Field(
         default="none",
-        description="Where the token comes from: `iam-client` asks an IAM with a client's id and secret.",
+        description="Where the token comes from: `iam-client` asks an IAM as one of its clients; `broker` gives "
+        "GitLab's `id_tokens` for it; `bearer-token` takes what is there, in WLCG's order.",
     )
     issuer: Url = Field(
         default="", description="The token issuer, exactly as in its tokens: a slash at the end counts."
@@ -131,17 +132,101 @@ class Profile(Model):
     scope: list[Annotated[Line, AfterValidator(_form(r"\S+", "one scope without spaces"))]] = Field(
         default_factory=list, description="What the token shall allow. Always asked for: without, it allows everything."
     )
+    storage_audience: Annotated[Line, AfterValidator(_form(r"\S+", "one audience without spaces"))] = Field(
+        default="",
+        description="Whom a second token is for, which the commands of `septum credentials run` read and write storage "
+        "with. None is asked for if this is empty.",
+    )
+    storage_scope: list[Annotated[Line, AfterValidator(_form(r"\S+", "one scope without spaces"))]] = Field(
+        default_factory=list, description="What that token shall allow, such as `storage.read:/store`."
+    )
+    client_auth: Literal["basic", "post", "private-key-jwt"] = Field(
+        default="basic",
+        description="How the IAM client proves who it is. The issuer takes the one method that it has registered.",
+    )
     client_id_variable: Variable = Field(
         default="IAM_CLIENT_ID", description="Name of the CI variable with the client's id."
     )
     client_secret_variable: Variable = Field(
-        default="IAM_CLIENT_SECRET", description="Name of the CI variable with the client's secret."
+        default="IAM_CLIENT_SECRET",
+        description="Name of the CI variable with the client's secret; with `private-key-jwt` its private key, as JWK "
+        "or PEM.",
     )
+    token_broker: Url = Field(default="", description="The address of the broker that gives the token.")
+    token_broker_kind: Literal["exchange", "bearer", "cat"] = Field(
+        default="exchange",
+        description="How it is asked: OAuth 2 token exchange; GET with `Bearer`; GET with the bare `id_token`.",
+    )
+    id_token_variable: Variable = Field(
+        default="SEPTUM_ID_TOKEN", description="Name of the variable with GitLab's `id_token` for that broker."
+    )
+
     proxy: Literal["no", "optional", "required"] = Field(
-        default="no", description="Whether jobs get an X.509 proxy: never, if the variable is set, or always."
+        default="no", description="Whether jobs get an X.509 proxy: never, if there is one, or always."
     )
-    proxy_variable: Variable = Field(
-        default="X509_PROXY", description="Name of the CI variable with the proxy: base64, PEM, or of type file."
+    proxy_from: Literal["variable", "broker", "file"] = Field(
+        default="variable",
+        description="Where the proxy comes from: CI variables, a broker that takes GitLab's `id_tokens`, or the file "
+        "that `X509_USER_PROXY` names.",
+    )
+    proxy_variable: Annotated[
+        Line, AfterValidator(_form(r"[A-Za-z_]\w*(?: [A-Za-z_]\w*)*", "names of variables, with spaces between"))
+    ] = Field(
+        default="X509_PROXY",
+        description="Name of the CI variable with the proxy: base64, PEM, or of type file. Of several, with spaces "
+        "between, the values are joined.",
+    )
+    proxy_broker: Url = Field(default="", description="The address of the broker that gives the proxy.")
+    proxy_broker_kind: Literal["cat", "bearer"] = Field(
+        default="cat", description="How it is asked: GET with the bare `id_token` as CAT's, or with `Bearer`."
+    )
+    proxy_id_token_variable: Variable = Field(
+        default="SEPTUM_PROXY_ID_TOKEN", description="Name of the variable with GitLab's `id_token` for that broker."
+    )
+
+    eos_broker: Url = Field(
+        default="", description="The address of CAT's service for data sets, which gives tokens of EOS; none if empty."
+    )
+    eos_path: Line = Field(default="", description="The path on EOS that its token is for.")
+    eos_id_token_variable: Variable = Field(
+        default="SEPTUM_EOS_ID_TOKEN", description="Name of the variable with GitLab's `id_token` for that service."
+    )
+
+    principal_variable: Variable = Field(
+        default="KRB5_PRINCIPAL", description="Name of the CI variable with the Kerberos principal, `name@REALM`."
+    )
+    keytab_variable: Variable = Field(
+        default="KRB5_KEYTAB", description="Name of the CI variable with its keytab in base64, or of type file."
+    )
+    password_variable: Variable = Field(
+        default="KRB5_PASSWORD", description="Name of the CI variable with its password, where there is no keytab."
+    )
+    send_credential: bool = Field(
+        default=False, description="Whether the site gives the jobs a Kerberos ticket (`MY.SendCredential`)."
+    )
+    credential_producer: Line = Field(
+        default="",
+        description="The site's program that writes what `MY.SendCredential` sends, such as "
+        "`/usr/bin/batch_krb5_credential`; empty for the ticket itself.",
+    )
+    job_tokens: list[Annotated[Line, AfterValidator(_form(r"[A-Za-z]\w*", "the name of a service"))]] = Field(
+        default_factory=list,
+        description="Services whose tokens the access point gives to the jobs and renews (`use_oauth_services`).",
+    )
+
+    expect_subject: Line = Field(default="", description="The subject that the token must have; any if empty.")
+    expect_account: Annotated[Line, AfterValidator(_form(r"[^\s@]+(?:@[^\s@]+)?", "an account"))] = Field(
+        default="", description="The account that the schedd must take us for, with or without `@domain`; any if empty."
+    )
+    expect_vo: Annotated[Line, AfterValidator(_form(r"[A-Za-z0-9][A-Za-z0-9.-]*", "the name of a VO"))] = Field(
+        default="", description="The VO whose attributes the proxy must carry; any, or none, if empty."
+    )
+    expect_fqan: Annotated[Line, AfterValidator(_form(r"/\S+", "a group or role, /cms/Role=production"))] = Field(
+        default="", description="A group or role that the proxy must carry; any if empty."
+    )
+    queue_time: Duration = Field(
+        default=_text("1 h"),
+        description="How long a job may wait before it starts: with its run time, what a proxy must live for.",
     )
 
     image_method: Literal["none", "singularity-image", "container-image"] = Field(
@@ -200,6 +285,8 @@ class Profile(Model):
             raise ValueError("'poll-floor' is longer than 'poll-ceiling'")
         if self.method == "htcondor" and self.lease < 2 * self.update_interval:
             raise ValueError("'lease' must be at least twice 'update-interval', or running jobs remove themselves")
+        if self.storage_audience and self.credentials == "none":
+            raise ValueError("'storage-audience' asks for a token, and 'credentials' is none")
         if not self.usable and not self.unusable_because:
             raise ValueError("'unusable-because' must say why, since 'usable' is false")
         return self
@@ -207,7 +294,7 @@ class Profile(Model):
 
 DURATIONS = frozenset(
     {"poll_floor", "poll_ceiling", "refresh", "lease", "keep_outputs", "update_interval", "call_deadline"}
-    | {"hold_patience", "default_time"}
+    | {"hold_patience", "default_time", "queue_time"}
 )
 """Names of the fields that are seconds."""
 
@@ -245,8 +332,18 @@ def missing_keys(profile: Profile) -> list[str]:
         needed |= {"collector", "schedd"}
     if profile.credentials == "iam-client":
         needed |= {"issuer", "audience", "scope", "client-id-variable", "client-secret-variable"}
+    if profile.credentials == "broker":
+        needed |= {"token-broker", "audience", "scope", "id-token-variable"}
+    if profile.storage_audience:
+        needed |= {"storage-scope"}
     if profile.proxy != "no":
-        needed |= {"proxy-variable"}
+        needed |= {"variable": {"proxy-variable"}, "broker": {"proxy-broker", "proxy-id-token-variable"}}.get(
+            profile.proxy_from, set()
+        )
+    if profile.eos_broker:
+        needed |= {"eos-path", "eos-id-token-variable"}
+    if profile.authentication == "kerberos":
+        needed |= {"principal-variable"}
     return [key for key, name in keys().items() if key in needed and not getattr(profile, name)]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import septum
+from septum.credentials.choose import NO_BROKER
 
 OWN_IMAGE = f"gitlab-registry.cern.ch/cms-analysis/general/septum:{septum.__version__}"
 """Where a release puts septum's own image. An instance that mirrors septum names its copy by input."""
@@ -18,6 +19,8 @@ STATE = ".septum/$[[ inputs.job-prefix ]]"
 
 One for each include: without needs, GitLab gives a CI job the artifacts of all earlier stages, other runs' included.
 """
+
+_AUDIENCE = r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$"
 
 LOCAL = "local"
 """The cluster that is the CI job itself."""
@@ -39,6 +42,7 @@ class Input:
         options: The only allowed values.
         variable: The environment variable that carries the value to septum; None if only a keyword uses it.
         expand: Whether GitLab expands CI/CD variables in the value, as it does in the keyword `image`.
+        id_token: The variable of GitLab's `id_token` whose audience the value is; None if it is none.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Input:
     options: tuple[str, ...] = ()
     variable: str | None = None
     expand: bool = False
+    id_token: str | None = None
 
     @property
     def reference(self) -> str:
@@ -86,6 +91,11 @@ class Component:
     def variables(self) -> tuple[Input, ...]:
         """The inputs that travel to septum in the environment."""
         return tuple(item for item in self.inputs if item.variable)
+
+    @property
+    def brokers(self) -> tuple[Input, ...]:
+        """The inputs that are audiences of GitLab's `id_tokens`."""
+        return tuple(item for item in self.inputs if item.id_token)
 
 
 ANALYSIS = Component(
@@ -153,6 +163,27 @@ ANALYSIS = Component(
             default="result",
             regex=r"^[A-Za-z0-9_][A-Za-z0-9._/-]*$",
             variable="SEPTUM_RESULT",
+        ),
+        Input(
+            name="token-audience",
+            description="Audience of GitLab's id_token for the broker that gives the token, as the broker names it.",
+            default=NO_BROKER,
+            regex=_AUDIENCE,
+            id_token="SEPTUM_ID_TOKEN",  # noqa: S106 - the name of a variable
+        ),
+        Input(
+            name="proxy-audience",
+            description="The same for the broker that gives the X.509 proxy.",
+            default=NO_BROKER,
+            regex=_AUDIENCE,
+            id_token="SEPTUM_PROXY_ID_TOKEN",  # noqa: S106
+        ),
+        Input(
+            name="eos-audience",
+            description="The same for the service that gives a token of EOS.",
+            default=NO_BROKER,
+            regex=_AUDIENCE,
+            id_token="SEPTUM_EOS_ID_TOKEN",  # noqa: S106
         ),
         Input(
             name="septum-image",

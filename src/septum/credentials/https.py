@@ -58,7 +58,13 @@ class Https:
     jitter: Callable[[], float] = random.random
 
     def call(
-        self, method: str, url: str, *, form: Mapping[str, str] | None = None, headers: Callable[[], dict[str, str]]
+        self,
+        method: str,
+        url: str,
+        *,
+        form: Mapping[str, str] | None = None,
+        headers: Callable[[], dict[str, str]],
+        secret_form: Callable[[], dict[str, str]] | None = None,
     ) -> Answer:
         """Send a request, again if the network or the server fails.
 
@@ -67,6 +73,7 @@ class Https:
             url: Begins with https://.
             form: Fields of a POST.
             headers: Makes the headers when they are sent, so that a secret in them is in no frame of ours.
+            secret_form: The same for further fields of a POST, anew for each attempt.
 
         Raises:
             IssuerUnavailableError: No final answer after all attempts, or by the deadline.
@@ -74,11 +81,10 @@ class Https:
         """
         if not url.startswith("https://"):
             raise AuthenticationError(f"{url}: only https is spoken to an issuer", fix="Correct the profile's issuer.")
+        request = _Request(method, url, form, _Late(headers, form, secret_form))
         outcome: queue.SimpleQueue[Answer | SeptumError] = queue.SimpleQueue()
         # In a thread: neither a name server nor a server that sends one byte a minute can hold us longer.
-        work = threading.Thread(
-            target=lambda: outcome.put(self._attempts(method, url, form, headers)), daemon=True, name="issuer"
-        )
+        work = threading.Thread(target=lambda: outcome.put(self._attempts(request)), daemon=True, name="issuer")
         work.start()
         try:
             result = outcome.get(timeout=self.deadline_s)
@@ -88,13 +94,11 @@ class Https:
             return result
         raise result
 
-    def _attempts(
-        self, method: str, url: str, form: Mapping[str, str] | None, headers: Callable[[], dict[str, str]]
-    ) -> Answer | SeptumError:
+    def _attempts(self, request: _Request) -> Answer | SeptumError:
         end = time.monotonic() + self.deadline_s
         seen: list[str] = []
         for attempt in range(self.attempts):
-            result, pause_s = self._once(method, url, form, headers)
+            result, pause_s = self._once(request)
             if not isinstance(result, str):
                 return result
             seen.append(f"attempt {attempt + 1}: {result}")
@@ -102,11 +106,9 @@ class Https:
             if attempt + 1 == self.attempts or time.monotonic() + pause_s >= end:
                 break
             self.sleep(pause_s)
-        return _unavailable(url, seen)
+        return _unavailable(request.url, seen)
 
-    def _once(
-        self, method: str, url: str, form: Mapping[str, str] | None, headers: Callable[[], dict[str, str]]
-    ) -> tuple[Answer | SeptumError | str, float]:
+    def _once(self, asked: _Request) -> tuple[Answer | SeptumError | str, float]:
         """One attempt.
 
         Returns:
@@ -118,10 +120,10 @@ class Https:
             with (
                 _session(self.ca_file) as session,
                 session.request(
-                    method,
-                    url,
-                    data=form,
-                    auth=_Headers(headers),
+                    asked.method,
+                    asked.url,
+                    data=asked.form,
+                    auth=asked.auth,
                     timeout=(CONNECT_S, READ_S),
                     allow_redirects=False,
                     stream=True,
@@ -133,23 +135,38 @@ class Https:
                 return Answer(response.status_code, body, _date(response.headers.get("Date"))), 0.0
         except requests.exceptions.SSLError as err:
             if "certificate" in str(err).lower():
-                return _untrusted(url, err), 0.0
+                return _untrusted(asked.url, err), 0.0
             return _reason(err), 0.0
         except (requests.exceptions.RequestException, OSError) as err:
             return _reason(err), 0.0
         except Exception as err:  # noqa: BLE001 - the thread must say something, whatever happens in it
-            return _unavailable(url, [type(err).__name__]), 0.0
+            return _unavailable(asked.url, [type(err).__name__]), 0.0
 
 
-class _Headers:
-    """Sets headers at the last moment; given as `auth`, which also keeps a .netrc file out of it."""
+class _Late:
+    """Sets headers and secret fields at the last moment; given as `auth`, which also keeps a .netrc file out of it."""
 
-    def __init__(self, make: Callable[[], dict[str, str]]) -> None:
-        self._make = make
+    def __init__(
+        self,
+        headers: Callable[[], dict[str, str]],
+        form: Mapping[str, str] | None,
+        secret_form: Callable[[], dict[str, str]] | None,
+    ) -> None:
+        self._headers, self._form, self._secret_form = headers, form, secret_form
 
     def __call__(self, request: Any) -> Any:
-        request.headers.update(self._make())
+        request.headers.update(self._headers())
+        if self._secret_form is not None:
+            request.prepare_body({**(self._form or {}), **self._secret_form()}, None)
         return request
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    url: str
+    form: Mapping[str, str] | None
+    auth: _Late
 
 
 def _session(ca_file: Path | None) -> Any:
@@ -204,9 +221,10 @@ def _untrusted(url: str, err: Exception) -> AuthenticationError:
 
 def _unavailable(url: str, seen: list[str]) -> IssuerUnavailableError:
     return IssuerUnavailableError(
-        f"the token issuer {_host(url)} did not answer",
+        f"{_host(url)} did not answer",
         evidence="\n".join(seen),
-        fix="Try again later; nothing is wrong with the analysis. If it never answers, check SEPTUM_CLUSTER_ISSUER.",
+        fix="Try again later; nothing is wrong with the analysis. If it never answers, check its address in the "
+        "cluster's profile.",
     )
 
 

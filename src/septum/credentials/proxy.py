@@ -1,40 +1,45 @@
-"""The X.509 proxy of a CI variable: base64 (wrapped or not), PEM, or the path of a file that GitLab wrote."""
+"""X.509 proxies: from a CI variable (base64, PEM, or the path of a file that GitLab wrote), or from a file of ours."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from septum.credentials.x509 import Proxy, parse_proxy
-from septum.errors import ProxyExpiredError, ProxyUnreadableError
+from septum.credentials.owned import read_owned
+from septum.credentials.provider import Grant, Kind
+from septum.credentials.secret import Secret
+from septum.credentials.variables import MAX_BYTES, read_text
+from septum.credentials.x509 import Proxy, parse_proxy, short_fqan
+from septum.errors import IdentityError, ProxyExpiredError, ProxyUnreadableError
 from septum.units import show_duration
 
 if TYPE_CHECKING:
-    from septum.credentials.secret import Secret
+    from collections.abc import Mapping
 
-MAX_BYTES = 256 * 1024
 _BEGIN = "-----BEGIN"
 _RENEW = "Renew it (voms-proxy-init --rfc --voms …), and update the CI variable: base64 -w0 < $(voms-proxy-info -path)"
 _CLOCK_SKEW_S = 300
 
 
-def read_variable(value: Secret, name: str) -> bytes:
-    """Get the PEM text out of a variable's value; certificates of CAs come the same way.
+def read_pem(value: Secret, name: str) -> bytes:
+    """Get the PEM text out of a secret; certificates of CAs come the same way.
 
     Args:
         value: Base64, PEM, or the path of an existing file with one of the two.
-        name: The variable, for messages. Its value never appears.
+        name: Where it is from, for messages. Its value never appears.
 
     Raises:
         ProxyUnreadableError: It is neither; says what it looks like.
     """
-    text = value.reveal().strip()
-    path = _as_file(text)
-    if path is not None:
-        text = _content(path, name).strip()
+    return _pem(read_text(value.reveal(), name), name)
+
+
+def _pem(text: str, name: str) -> bytes:
     if len(text) > 2 * MAX_BYTES:
         raise _unreadable(name, f"it is longer than {2 * MAX_BYTES // 1024} kB")
     if "\\n" in text:
@@ -44,69 +49,158 @@ def read_variable(value: Secret, name: str) -> bytes:
     return _decode(text, name)
 
 
-def load_proxy(value: Secret, *, name: str, now: float, need_s: float = 0) -> tuple[Proxy, list[str]]:
-    """Read the proxy of a variable, and compare its life with what the run needs.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """Whom a proxy must speak for; empty means anybody."""
+
+    vo: str = ""
+    fqan: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyVariable:
+    """The proxy of one variable, or of several whose values are joined: a provider.
 
     Args:
-        value: The variable's value.
-        name: The variable's name.
-        now: Seconds since 1970.
-        need_s: How long the proxy must live, in seconds.
+        environ: The environment.
+        names: The variables, in order. GitLab limits the length of some, so people split them.
+        expected: Whom it must speak for.
+    """
 
-    Returns:
-        The proxy and warnings.
+    environ: Mapping[str, str] = field(repr=False)
+    names: tuple[str, ...]
+    expected: Expected
+
+    kind: ClassVar = Kind.PROXY
+    renewable: ClassVar = False
+
+    @property
+    def source(self) -> str:
+        """The variables."""
+        return f"variable {' + '.join(self.names)}"
+
+    def fetch(self, now: float) -> Grant:
+        """Read the variables and check the proxy.
+
+        Args:
+            now: Seconds since 1970.
+
+        Raises:
+            ProxyUnreadableError: They hold no usable proxy.
+            ProxyExpiredError: It has expired.
+            IdentityError: It speaks for somebody else.
+        """
+        value = Secret("".join(read_text(self.environ.get(name, ""), name) for name in self.names))
+        return load_proxy(value, source=self.source, now=now, expected=self.expected)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyFile:
+    """A proxy that somebody else renews: `X509_USER_PROXY`, or where `voms-proxy-init` puts it. A provider."""
+
+    path: Path
+    expected: Expected
+
+    kind: ClassVar = Kind.PROXY
+    renewable: ClassVar = True
+
+    @property
+    def source(self) -> str:
+        """The file."""
+        return f"file {self.path}"
+
+    def fetch(self, now: float) -> Grant:
+        """Read the file as it is now, and check the proxy. Errors as for a variable, and those of `read_owned`."""
+        pem = Secret(read_owned(self.path, "the X.509 proxy").decode("latin-1"))
+        grant = load_proxy(pem, source=self.source, now=now, expected=self.expected)
+        return replace(grant, kept_by_others=True)
+
+
+def usual_path(environ: Mapping[str, str]) -> Path:
+    """Where the grid's tools look for a proxy."""
+    named = environ.get("X509_USER_PROXY", "").strip()
+    return Path(named or f"/tmp/x509up_u{os.geteuid()}")  # noqa: S108 - read with all care, see read_owned
+
+
+def load_proxy(value: Secret, *, source: str, now: float, expected: Expected) -> Grant:
+    """Read a proxy and check it.
+
+    Args:
+        value: Base64 or PEM. Never a path: a service could name any file of this machine.
+        source: Where it is from, for messages.
+        now: Seconds since 1970.
+        expected: Whom it must speak for.
 
     Raises:
-        ProxyUnreadableError: It holds no usable proxy.
+        ProxyUnreadableError: It is no usable proxy.
         ProxyExpiredError: It has expired.
+        IdentityError: It speaks for somebody else.
     """
     try:
-        proxy = parse_proxy(read_variable(value, name))
+        proxy = parse_proxy(_pem(value.reveal().strip(), source))
     except ProxyUnreadableError as err:
         problem, fix = err.what, err.fix
     else:
-        return proxy, _check_life(proxy, name, now, need_s)
-    raise ProxyUnreadableError(problem if name in problem else f"{problem} (variable {name})", fix=fix)
+        _check_dates(proxy, source, now)
+        _check_identity(proxy, source, expected)
+        return Grant(
+            content=proxy.pem,
+            expires_at=proxy.expires_at,
+            identity=_identity(proxy),
+            warnings=tuple(_warnings(proxy, source, now)),
+        )
+    raise ProxyUnreadableError(problem if source in problem else f"{problem} ({source})", fix=fix)
 
 
-def _check_life(proxy: Proxy, name: str, now: float, need_s: float) -> list[str]:
-    left_s = proxy.expires_at - now
-    if left_s <= 0:
+def _identity(proxy: Proxy) -> str:
+    """The VO and the primary group or role: never the name of the owner."""
+    if proxy.attributes is None:
+        return "no VO"
+    return proxy.attributes.fqans[0] if proxy.attributes.fqans else f"VO {proxy.attributes.vo}"
+
+
+def _check_dates(proxy: Proxy, source: str, now: float) -> None:
+    if proxy.chain_ends_at <= now:
         raise ProxyExpiredError(
-            f"the X.509 proxy in the variable {name} expired {show_duration(-left_s)} ago", fix=_RENEW
+            f"the X.509 proxy in {source} expired {show_duration(now - proxy.chain_ends_at)} ago", fix=_RENEW
         )
-    warnings = []
-    if proxy.starts_at > now + _CLOCK_SKEW_S:
-        warnings.append(
-            f"the X.509 proxy in {name} is not valid before {show_duration(proxy.starts_at - now)} from now;"
-            " is the clock right?"
+    if proxy.attributes is not None and proxy.attributes.expires_at <= now:
+        raise ProxyExpiredError(
+            f"the VOMS attributes of the X.509 proxy in {source} expired "
+            f"{show_duration(now - proxy.attributes.expires_at)} ago",
+            evidence=f"the proxy itself lives for {show_duration(proxy.chain_ends_at - now)}; storage lets nobody in "
+            "without the attributes",
+            fix=_RENEW,
         )
-    if left_s < need_s:
-        warnings.append(
-            f"the X.509 proxy in {name} ends in {show_duration(left_s)}, the run may need {show_duration(need_s)}"
+
+
+def _warnings(proxy: Proxy, source: str, now: float) -> list[str]:
+    if proxy.starts_at <= now + _CLOCK_SKEW_S:
+        return []
+    starts_in = show_duration(proxy.starts_at - now)
+    return [f"the X.509 proxy in {source} is not valid before {starts_in} from now; is the clock right?"]
+
+
+def _check_identity(proxy: Proxy, source: str, expected: Expected) -> None:
+    has = proxy.attributes
+    if (expected.vo or expected.fqan) and has is None:
+        raise IdentityError(
+            f"the X.509 proxy in {source} carries no attributes of a VO",
+            evidence=f"the profile expects {expected.fqan or expected.vo}",
+            fix=f"voms-proxy-init --rfc --voms {expected.vo or expected.fqan.split('/')[1]} …   (with --voms), "
+            "and update the variable",
         )
-    return warnings
-
-
-def _as_file(text: str) -> Path | None:
-    if not text.startswith("/") or "\n" in text or "\0" in text:
-        return None
-    try:
-        # Base64 may begin with a slash, too: only a file that exists counts.
-        return Path(text) if Path(text).is_file() else None
-    except OSError:  # longer than a name can be
-        return None
-
-
-def _content(path: Path, name: str) -> str:
-    try:
-        with path.open("rb") as stream:
-            raw = stream.read(2 * MAX_BYTES + 1)
-    except OSError as err:
-        reason = err.strerror
-    else:
-        return raw.decode("latin-1")
-    raise _unreadable(name, f"the file it names cannot be read: {reason}")
+    if expected.vo and has is not None and has.vo != expected.vo:
+        raise IdentityError(
+            f"the X.509 proxy in {source} is of the VO {has.vo!r}, the profile expects {expected.vo!r}",
+            fix=f"voms-proxy-init --rfc --voms {expected.vo} …, or correct SEPTUM_CLUSTER_EXPECT_VO",
+        )
+    if expected.fqan and has is not None and short_fqan(expected.fqan) not in has.fqans:
+        raise IdentityError(
+            f"the X.509 proxy in {source} has not the group or role {expected.fqan}",
+            evidence=f"it has {', '.join(has.fqans) or 'none'}",
+            fix=f"voms-proxy-init --rfc --voms {has.vo}:{expected.fqan} …, or correct SEPTUM_CLUSTER_EXPECT_FQAN",
+        )
 
 
 def _decode(text: str, name: str) -> bytes:
@@ -129,6 +223,6 @@ def _decode(text: str, name: str) -> bytes:
 
 def _unreadable(name: str, problem: str) -> ProxyUnreadableError:
     return ProxyUnreadableError(
-        f"the variable {name} holds no X.509 proxy: {problem}",
+        f"{name} holds no X.509 proxy: {problem}",
         fix="Make it anew: base64 -w0 < $(voms-proxy-info -path)",
     )

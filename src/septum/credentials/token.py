@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from septum.credentials.provider import Grant
 from septum.credentials.secret import Secret
-from septum.errors import TokenUnfitError
+from septum.errors import IdentityError, TokenUnfitError
 from septum.units import show_duration
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-# HTCondor reads no longer token.
+# HTCondor reads no longer token; XRootD's `ztn` by default none above the smaller limit.
 _MAX_CHARACTERS = 16 * 1024
+_ZTN_CHARACTERS = 4096
+ANY_AUDIENCE = "https://wlcg.cern.ch/jwt/v1/any"
+"""What an IAM puts into a token for every service (WLCG Common JWT Profile 1.3)."""
 _WLCG_VERSION = "1.0"
 _CLOCK_SKEW_S = 60
+_END_OF_TIME = 2.0**53  # JSON may also say Infinity and NaN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,38 +47,87 @@ class Token:
     scopes: frozenset[str]
     warnings: tuple[str, ...] = ()
 
+    def grant(self, source: str) -> Grant:
+        """The token as a file without a line end: HTCondor and XRootD take a file as it is."""
+        return Grant(
+            content=self.value.reveal().encode(),
+            expires_at=self.expires_at,
+            identity=self.subject or source,
+            warnings=self.warnings,
+        )
 
-def check_token(text: object, *, issuer: str, audience: str, scopes: list[str], now: float) -> Token:
+
+def check_token(
+    text: object,
+    *,
+    issuer: str,
+    audience: str,
+    scopes: Sequence[str],
+    now: float,
+    subject: str = "",
+    exact: bool = True,
+) -> Token:
     """Compare a token with what was asked for.
 
     Args:
         text: The `access_token` of the issuer's answer.
-        issuer: As the profile has it.
-        audience: As asked.
+        issuer: As the profile has it; empty for any.
+        audience: As asked; empty for any.
         scopes: As asked.
         now: Seconds since 1970.
+        subject: For whom it must speak; empty for anybody.
+        exact: Whether a token that allows more than was asked for is refused; one that septum did not ask for is not.
 
     Raises:
         TokenUnfitError: It is another token; says in which claim.
+        IdentityError: It speaks for another subject.
     """
-    if not isinstance(text, str) or not _JWT.fullmatch(text):
-        raise _unfit("the issuer's answer holds no access token in the form of a JWT", issuer)
-    if len(text) > _MAX_CHARACTERS:
-        raise _unfit(
-            f"the access token has more than {_MAX_CHARACTERS} characters, which HTCondor does not read", issuer
-        )
-    claims = _claims(text)
+    problem = _form_problem(text)
+    value = Secret(text if isinstance(text, str) and not problem else "")
+    del text  # what is refused below may still be good elsewhere; it is in no variable of this frame
+    if problem:
+        raise _unfit(problem, issuer)
+    claims = _claims(value.reveal())
     if claims is None:
         raise _unfit("the access token's claims cannot be read", issuer)
     expires_at = _check_claims(claims, issuer, audience, now)
     granted = frozenset(str(claims["scope"]).split())
+    if exact and (more := sorted(granted - set(scopes))):
+        raise _unfit(
+            f"the token allows more than was asked for: {', '.join(more)}",
+            issuer,
+            evidence=f"asked was {' '.join(scopes)}",
+            fix="Ask the issuer's admin why, or ask for these scopes, too, with SEPTUM_CLUSTER_SCOPE.",
+        )
+    found = str(claims.get("sub", ""))
+    if subject and found != subject:
+        raise IdentityError(
+            f"the token speaks for {found!r}, the profile expects {subject!r}",
+            evidence=f"issuer {issuer}",
+            fix="Check the client's id in the CI variables, or correct SEPTUM_CLUSTER_EXPECT_SUBJECT.",
+        )
     return Token(
-        value=Secret(text),
+        value=value,
         expires_at=expires_at,
-        subject=str(claims.get("sub", "")),
+        subject=found,
         scopes=granted,
-        warnings=tuple(_scope_warnings(set(scopes), granted)),
+        warnings=(*_scope_warnings(set(scopes), granted), *_length_warning(value)),
     )
+
+
+def _form_problem(text: object) -> str:
+    if not isinstance(text, str) or not _JWT.fullmatch(text):
+        return "the issuer's answer holds no access token in the form of a JWT"
+    if len(text) > _MAX_CHARACTERS:
+        return f"the access token has more than {_MAX_CHARACTERS} characters, which HTCondor does not read"
+    return ""
+
+
+def _length_warning(value: Secret) -> list[str]:
+    length = len(value.reveal())
+    if length <= _ZTN_CHARACTERS:
+        return []
+    return [f"the token has {length} characters; storage by XRootD takes {_ZTN_CHARACTERS} unless it is told more"]
 
 
 def _unfit(what: str, issuer: str, evidence: str = "", fix: str = "") -> TokenUnfitError:
@@ -88,7 +145,7 @@ def _claims(text: str) -> dict[str, Any] | None:
 
 
 def _check_claims(claims: dict[str, Any], issuer: str, audience: str, now: float) -> float:
-    if claims.get("iss") != issuer:
+    if issuer and claims.get("iss") != issuer:
         hint = " Only the slash at the end differs." if str(claims.get("iss")).rstrip("/") == issuer.rstrip("/") else ""
         raise _unfit(
             f"the token's issuer is {claims.get('iss')!r}, the profile's is {issuer!r}",
@@ -97,14 +154,21 @@ def _check_claims(claims: dict[str, Any], issuer: str, audience: str, now: float
         )
     found = claims.get("aud")
     audiences = found if isinstance(found, list) else [found]
-    if audience not in audiences:
+    if audience and audience not in audiences:
         raise _unfit(
             f"the token is for the audience {found!r}, asked was {audience!r}",
             issuer,
             fix="Ask the issuer's admin to let the client have this audience, or correct SEPTUM_CLUSTER_AUDIENCE.",
         )
+    if ANY_AUDIENCE in audiences and audience not in {"", ANY_AUDIENCE}:
+        raise _unfit(
+            "the token is good at every service, although one audience was asked for",
+            issuer,
+            evidence=f"aud: {found!r}",
+            fix="Ask the issuer's admin to let the client have tokens for one audience.",
+        )
     expires_at = claims.get("exp")
-    if not isinstance(expires_at, (int, float)) or isinstance(expires_at, bool):
+    if not isinstance(expires_at, (int, float)) or isinstance(expires_at, bool) or not abs(expires_at) < _END_OF_TIME:
         raise _unfit("the token does not say when it expires (claim 'exp')", issuer)
     if expires_at <= now:
         raise _unfit(
@@ -124,7 +188,7 @@ def _check_claims(claims: dict[str, Any], issuer: str, audience: str, now: float
 
 def _scope_warnings(asked: set[str], granted: frozenset[str]) -> list[str]:
     warnings = []
-    missing, more = sorted(asked - granted), sorted(granted - asked)
+    missing = sorted(asked - granted)
     compute = [scope for scope in missing if scope.startswith("compute.")]
     if compute:
         warnings.append(
@@ -133,8 +197,6 @@ def _scope_warnings(asked: set[str], granted: frozenset[str]) -> list[str]:
         )
     if others := [scope for scope in missing if scope not in compute]:
         warnings.append(f"the issuer did not grant the scope {', '.join(others)}")
-    if more:
-        warnings.append(f"the token allows more than was asked for: {', '.join(more)}")
     return warnings
 
 

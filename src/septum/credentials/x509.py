@@ -6,8 +6,7 @@ Who trusts the proxy checks the chain up to a CA: that is the storage or the sit
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,9 +19,25 @@ _RFC3820 = "1.3.6.1.5.5.7.1.14"
 _DRAFT = "1.3.6.1.4.1.3536.1.222"
 _VOMS = "1.3.6.1.4.1.8005.100.100.5"
 _PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----", re.DOTALL)
-# attrCertValidityPeriod of RFC 5755 in DER: a sequence of two GeneralizedTime, always 34 bytes long.
-_AC_VALIDITY = re.compile(rb"\x30\x22\x18\x0f(\d{14})Z\x18\x0f(\d{14})Z")
+_FQANS = "1.3.6.1.4.1.8005.100.100.4"
+_NULL = re.compile(r"/(?:Role|Capability)=NULL(?=/|$)")
 _MOST_CERTIFICATES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes:
+    """What a VO says of the proxy's owner: the first attribute certificate, as VOMS servers issue it (RFC 5755).
+
+    Args:
+        vo: The virtual organisation, such as `cms`.
+        fqans: Groups and roles, the primary first, such as `/cms/Role=production`; without `Role=NULL` and
+            `Capability=NULL`.
+        expires_at: When the attributes end, in seconds since 1970: a proxy may outlive them.
+    """
+
+    vo: str
+    fqans: tuple[str, ...]
+    expires_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,19 +47,27 @@ class Proxy:
     Args:
         kind: RFC 3820, the Globus draft before it, or the legacy form that only its subject shows.
         starts_at: The latest notBefore of the chain, in seconds since 1970.
-        expires_at: The earliest notAfter of the chain and of the VOMS attributes, in seconds since 1970.
-        voms: Whether it carries VOMS attributes.
+        chain_ends_at: The earliest notAfter of the chain, in seconds since 1970.
+        attributes: What its VO says of it, if any does.
         pem: The certificates and the key, nothing else. Secret.
     """
 
     kind: Literal["rfc3820", "draft", "legacy"]
     starts_at: float
-    expires_at: float
-    voms: bool
-    pem: bytes
+    chain_ends_at: float
+    attributes: Attributes | None
+    pem: bytes = field(repr=False)
 
-    def __repr__(self) -> str:
-        return f"Proxy(kind={self.kind!r}, expires_at={self.expires_at!r}, voms={self.voms!r})"
+    @property
+    def expires_at(self) -> float:
+        """When chain or attributes end, whatever is first, in seconds since 1970."""
+        ends = self.attributes.expires_at if self.attributes is not None else self.chain_ends_at
+        return min(self.chain_ends_at, ends)
+
+
+def short_fqan(fqan: str) -> str:
+    """A group or role without the words for "none", which VOMS's own tools print: `/cms/Role=NULL/Capability=NULL`."""
+    return _NULL.sub("", "".join(c if c.isprintable() else "?" for c in fqan))
 
 
 def parse_proxy(pem: bytes) -> Proxy:
@@ -68,12 +91,13 @@ def parse_proxy(pem: bytes) -> Proxy:
         )
     _check_key(leaf, keys)
     _check_chain(chain)
-    ac_dates = _ac_dates(leaf)
+    attributes = [found for certificate in chain for found in _attributes(certificate)]
     return Proxy(
         kind=kind,
         starts_at=max(c.not_valid_before_utc.timestamp() for c in chain),
-        expires_at=min([c.not_valid_after_utc.timestamp() for c in chain] + ac_dates),
-        voms=bool(ac_dates),
+        chain_ends_at=min(c.not_valid_after_utc.timestamp() for c in chain),
+        # Of a proxy of a proxy, the newest attributes come first.
+        attributes=attributes[0] if attributes else None,
         pem=b"\n".join(block for _, block in blocks) + b"\n",
     )
 
@@ -93,10 +117,14 @@ def _chain(blocks: list[bytes]) -> list[Certificate]:
     if len(blocks) > _MOST_CERTIFICATES:
         raise _unreadable(f"it holds more than {_MOST_CERTIFICATES} certificates", _MAKE_ANEW)
     try:
-        return [x509.load_pem_x509_certificate(block) for block in blocks]
-    except ValueError:
-        problem = "a certificate in it is damaged"
-    raise _unreadable(problem, _MAKE_ANEW)
+        chain = [x509.load_pem_x509_certificate(block) for block in blocks]
+        # These are read late otherwise, where nobody expects an error.
+        readable = all(c.extensions is not None and c.subject is not None for c in chain)
+    except Exception:  # noqa: BLE001 - the library has several classes for what it cannot read; all mean the same
+        readable = False
+    if readable:
+        return chain
+    raise _unreadable("a certificate in it is damaged", _MAKE_ANEW)
 
 
 def _kind(certificate: Certificate) -> Literal["rfc3820", "draft", "legacy"] | None:
@@ -147,24 +175,47 @@ def _check_chain(chain: list[Certificate]) -> None:
 
 
 def _issued(lower: Certificate, upper: Certificate) -> bool:
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     try:
         lower.verify_directly_issued_by(upper)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 
 
-def _ac_dates(leaf: Certificate) -> list[float]:
-    """When the VOMS attributes of a proxy end: a proxy outlives them, or the reverse."""
-    dates = []
-    for extension in leaf.extensions:
-        if extension.oid.dotted_string == _VOMS:
-            content = bytes(getattr(extension.value, "value", b""))
-            dates += [_date(match[2].decode()) for match in _AC_VALIDITY.finditer(content)]
-    return dates
+def _attributes(certificate: Certificate) -> list[Attributes]:
+    """The attribute certificates that VOMS put into a proxy: a sequence of sequences of them."""
+    found = [extension for extension in certificate.extensions if extension.oid.dotted_string == _VOMS]
+    if not found:
+        return []
+    from asn1crypto.cms import AttributeCertificateV2
+    from asn1crypto.core import SequenceOf
+
+    class Certificates(SequenceOf):  # type: ignore[misc]
+        _child_spec = AttributeCertificateV2
+
+    class Lists(SequenceOf):  # type: ignore[misc]
+        _child_spec = Certificates
+
+    try:
+        lists = Lists.load(bytes(getattr(found[0].value, "value", b"")))
+        return [_read_attributes(each["ac_info"]) for certificates in lists for each in certificates]
+    except (ValueError, TypeError, LookupError):
+        problem = "its VOMS attributes are damaged"
+    raise _unreadable(problem, _MAKE_ANEW)
 
 
-def _date(text: str) -> float:
-    return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=timezone.utc).timestamp()
+def _read_attributes(info: Any) -> Attributes:
+    from asn1crypto.cms import IetfAttrSyntax
+
+    vo, fqans = "", []
+    for attribute in info["attributes"]:
+        if attribute["type"].dotted == _FQANS:
+            (value,) = attribute["values"]
+            syntax = IetfAttrSyntax.load(value.dump())
+            # The authority is written `vo://host:port`.
+            vo = str(syntax["policy_authority"][0].native).partition("://")[0]
+            fqans = [bytes(each.native).decode("utf-8", "replace") for each in syntax["values"]]
+    ends = info["att_cert_validity_period"]["not_after_time"].native
+    return Attributes(vo=vo, fqans=tuple(map(short_fqan, fqans)), expires_at=ends.timestamp())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from septum.backends.base import JobReport, Run
-from septum.backends.htcondor.bindings import Bindings, CallError, as_septum_error
+from septum.backends.htcondor.bindings import Bindings, CallError, as_septum_error, permission_fix
 from septum.backends.htcondor.description import chunks, describe, items, lease_expression
-from septum.errors import AuthenticationError, NotAuthorizedError, SeptumError
+from septum.credentials.lint import lint_description
+from septum.credentials.provider import Kind
+from septum.errors import AuthenticationError, IdentityError, NotAuthorizedError, SeptumError, TryAgainError
 from septum.plan import Part
 from septum.states import JOB_STATUS, HoldAction, JobState, hold_of
 
@@ -20,6 +23,15 @@ if TYPE_CHECKING:
 
 FETCH_BATCH = 50
 """Jobs a call that retrieves outputs; a call that breaks loses the bookkeeping of its whole batch."""
+
+PROXY_BATCH = 50
+"""Jobs a call that hands on a proxy: each takes the schedd some 50 ms, for the key of its own."""
+
+CREDMON_TRIES = 5
+"""How often the site is asked to take the jobs' Kerberos credential; each time it takes 20 s to say no.
+
+At CERN, four in a row were seen to fail: a public note of October 2026 on submissions after a pause.
+"""
 
 MAX_LISTED = 1000
 """Parts that a constraint names one by one."""
@@ -31,18 +43,27 @@ _ATTRIBUTES = [
 ]  # fmt: skip
 
 
+_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "KRB5_CONFIG")
+_METHODS = {"scitokens": "SCITOKENS", "kerberos": "KERBEROS", "none": "FS"}
+
+
 def client_environment(profile: Profile, credentials: Credentials, folder: Path) -> dict[str, str]:
     """The whole environment of the process with the bindings: HTCondor's configuration by variables, nothing else."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV") if name in os.environ}
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     settings = {
         "CONDOR_CONFIG": "ONLY_ENV",
-        "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "SCITOKENS" if profile.authentication == "scitokens" else "FS",
+        # One method: of several, HTCondor tries one after the other and tells of the last failure only.
+        "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": _METHODS[profile.authentication],
         "_CONDOR_SEC_KNOWN_HOSTS": str(folder / "known_hosts"),
         # A factory of jobs cannot be spooled: its jobs would be held for ever.
         "_CONDOR_SUBMIT_FACTORY_JOBS_BY_DEFAULT": "False",
+        # A delegated proxy would end after a day, however long its own life is.
+        "_CONDOR_DELEGATE_JOB_GSI_CREDENTIALS_LIFETIME": "0",
     }
     if credentials.token_file is not None:
         settings["_CONDOR_SCITOKENS_FILE"] = str(credentials.token_file)
+    if (ticket := credentials.file(Kind.TICKET)) is not None:
+        settings["KRB5CCNAME"] = f"FILE:{ticket}"
     if credentials.ca_file is not None:
         settings["_CONDOR_AUTH_SSL_CLIENT_CAFILE"] = str(credentials.ca_file)
     return {**kept, "HOME": str(folder), **settings}
@@ -63,6 +84,7 @@ class HTCondorBackend:
         self._counts: dict[str, int] = {}
         self._jobs: dict[str, tuple[int, int]] = {}
         self._bindings = _open(profile, credentials, run.sent)
+        self._proxy_ends = _proxy_ends(credentials)
 
     def submit(self, parts: Sequence[Part], *, lease_until_s: float) -> Mapping[str, str]:
         """Submit parts in bulk, their files with them."""
@@ -73,6 +95,8 @@ class HTCondorBackend:
             lease_until_s=lease_until_s,
             proxy_file=self._credentials.proxy_file,
         )
+        lint_description(commands, self._credentials.folder)
+        self._hand_over_ticket()
         jobs: dict[str, str] = {}
         try:
             for chunk in chunks(parts, self._profile):
@@ -84,6 +108,23 @@ class HTCondorBackend:
             self._remove_after(error, parts)
             raise
         return jobs
+
+    def _hand_over_ticket(self) -> None:
+        """Give the site a Kerberos credential for the jobs, where it wants one."""
+        if not self._profile.send_credential:
+            return
+        from septum.credentials.kerberos import produce
+
+        ticket = self._credentials.file(Kind.TICKET)
+        credential = produce(self._profile.credential_producer, ticket, os.environ)
+        text = base64.b64encode(credential).decode("ascii")
+        for left in reversed(range(CREDMON_TRIES)):
+            try:
+                self._call("store_credential", "storing the jobs' Kerberos credential", credential=text)
+                break
+            except TryAgainError:
+                if not left:
+                    raise
 
     def _remove_after(self, error: SeptumError, parts: Sequence[Part]) -> None:
         """Remove what a failed submission left behind, and say so in its error.
@@ -156,6 +197,22 @@ class HTCondorBackend:
             if any(self._call("summary", "looking at the queue", constraint=not_ended).values()):
                 raise
 
+    def refresh(self) -> Sequence[str]:
+        """Delegate a renewed proxy to the jobs that have not ended: HTCondor takes it for one job at a time."""
+        ends = _proxy_ends(self._credentials)
+        if ends == self._proxy_ends or self._credentials.proxy_file is None:
+            return []
+        constraint = f"{self._mine} && JobStatus != 4 && JobStatus != 3 && x509userproxy isnt undefined"
+        found = self._call("query", "looking at the queue", constraint=constraint, attributes=["ClusterId", "ProcId"])
+        jobs = [(ad["ClusterId"], ad["ProcId"]) for ad in found]
+        file = str(self._credentials.proxy_file)
+        failures: list[str] = []
+        for start in range(0, len(jobs), PROXY_BATCH):
+            batch = jobs[start : start + PROXY_BATCH]
+            failures += self._call("refresh_proxy", "renewing the jobs' proxy", jobs=batch, file=file)
+        self._proxy_ends = ends
+        return [f"{len(failures)} of {len(jobs)} jobs keep their old proxy ({failures[0]})"] if failures else []
+
     def remove(self, parts: Sequence[str] | None) -> int:
         """Remove jobs of this run and of no other."""
         if parts is None:
@@ -185,9 +242,7 @@ class HTCondorBackend:
         try:
             return self._bindings.call(name, **arguments)
         except CallError as error:
-            raise as_septum_error(
-                error, collector=self._profile.collector, schedd=self._profile.schedd, doing=doing
-            ) from error
+            raise as_septum_error(error, self._profile, doing=doing) from error
 
 
 def check(profile: Profile, credentials: Credentials, folder: Path | None = None) -> list[tuple[str, str]]:
@@ -203,9 +258,9 @@ def check(profile: Profile, credentials: Credentials, folder: Path | None = None
     try:
         answer = bindings.call("ping", deadline_s=min(60, profile.call_deadline))
     except CallError as error:
-        found = as_septum_error(error, collector=profile.collector, schedd=profile.schedd, doing="submission")
+        found = as_septum_error(error, profile, doing="submission")
         if isinstance(found, (NotAuthorizedError, AuthenticationError)):
-            found.evidence += f"\nthe token: {credentials.identity}"
+            found.evidence += f"\n{_shown(credentials)}"
         raise found from error
     finally:
         bindings.close()
@@ -213,8 +268,14 @@ def check(profile: Profile, credentials: Credentials, folder: Path | None = None
     if not user or user.startswith("unauthenticated") or answer.get("AuthorizationSucceeded") is False:
         raise NotAuthorizedError(
             f"cluster: schedd {profile.schedd!r} at {profile.collector} does not allow submission",
-            evidence=f"it takes us for {user or 'nobody'}; the token: {credentials.identity}",
-            fix="the token needs compute.create, compute.modify and compute.cancel together; ask for them in 'scope'",
+            evidence=f"it takes us for {user or 'nobody'}; {_shown(credentials)}",
+            fix=permission_fix(profile),
+        )
+    if profile.expect_account and profile.expect_account not in {user, user.partition("@")[0]}:
+        raise IdentityError(
+            f"the schedd takes us for {user!r}, the profile expects {profile.expect_account!r}",
+            evidence=f"schedd {profile.schedd!r} at {profile.collector}; {_shown(credentials)}",
+            fix="Check the client's id or the principal in the CI variables, or correct SEPTUM_CLUSTER_EXPECT_ACCOUNT.",
         )
     return [
         ("schedd", f"{profile.schedd} at {profile.collector}"),
@@ -222,6 +283,18 @@ def check(profile: Profile, credentials: Credentials, folder: Path | None = None
         ("account", user),
         ("may submit", "yes"),
     ]
+
+
+def _shown(credentials: Credentials) -> str:
+    """What we came with, for messages."""
+    ticket = credentials.held.get(Kind.TICKET)
+    return f"the ticket: {ticket.identity}, {ticket.source}" if ticket else f"the token: {credentials.identity}"
+
+
+def _proxy_ends(credentials: Credentials) -> float | None:
+    """When the proxy ends, in seconds since 1970: another time means another proxy."""
+    held = credentials.held.get(Kind.PROXY)
+    return held.expires_at if held is not None else None
 
 
 def _open(profile: Profile, credentials: Credentials, folder: Path) -> Bindings:

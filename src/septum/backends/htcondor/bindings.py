@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from septum.errors import (
     AuthenticationError,
@@ -23,13 +24,19 @@ from septum.errors import (
     NotAuthorizedError,
     SeptumError,
     SubmitRefusedError,
+    TryAgainError,
 )
 
+if TYPE_CHECKING:
+    from septum.clusters.profile import Profile
+
 _READ_BLOCK = 1 << 16
+# HTCondor's log, behind the time: "KERBEROS: Ticket expired", "ERROR: SECMAN:2005:Protocol Error: No auth methods.".
+_REASON = re.compile(r"(?:KERBEROS|AUTH_ERROR): .+|SECMAN:\d+:.+")
 
 
 class CallError(Exception):
-    """A call failed; `kind` is `timeout`, `crash`, `no-schedd`, `refused`, `denied` or `bindings`."""
+    """A call failed; `kind` is `timeout`, `crash`, `bindings`, or one that the worker gave."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
@@ -74,6 +81,8 @@ class Bindings:
             CallError: It did not answer in time, crashed, or failed.
         """
         process = self._start()
+        self._noise.seek(0)  # for the process, too: one description, two descriptors
+        self._noise.truncate()
         assert process.stdin is not None  # noqa: S101 - both are pipes, see _start
         try:
             process.stdin.write((json.dumps({"call": name, **arguments}) + "\n").encode())
@@ -91,7 +100,7 @@ class Bindings:
             raise
         answer = json.loads(line)
         if "error" in answer:
-            raise CallError(answer["error"], answer["text"])
+            raise CallError(answer["error"], "\n".join([answer["text"], *self._reasons(answer["text"])]))
         return answer["result"]
 
     def close(self) -> None:
@@ -113,7 +122,7 @@ class Bindings:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.close()
-        self._noise = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._noise = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
             [sys.executable, "-m", "septum.backends.htcondor.worker", self._collector, self._schedd],
             cwd=self._folder,
@@ -145,42 +154,78 @@ class Bindings:
                     return b"".join(pieces)
 
     def _last_words(self) -> str:
+        return " | ".join(self._said()[-3:])
+
+    def _reasons(self, told: str) -> list[str]:
+        """What the log of a failed call says of the reason, and its answer does not."""
+        found = [match[0] for line in self._said() if (match := _REASON.search(line))]
+        return [reason for reason in dict.fromkeys(found) if reason not in told]
+
+    def _said(self) -> list[str]:
+        """The last lines of what the process printed in this call."""
         if self._noise is None:
-            return ""
+            return []
         self._noise.seek(0, os.SEEK_END)
         self._noise.seek(max(0, self._noise.tell() - 2000))
-        return " | ".join(self._noise.read().decode("utf-8", "replace").strip().splitlines()[-3:])
+        return self._noise.read().decode("utf-8", "replace").strip().splitlines()  # type: ignore[no-any-return]
 
 
-def as_septum_error(error: CallError, *, collector: str, schedd: str, doing: str) -> SeptumError:
+def as_septum_error(error: CallError, profile: Profile, *, doing: str) -> SeptumError:
     """Sort a failed call into septum's errors, by its kind and HTCondor's words.
 
     Args:
         error: The failure.
-        collector: `host:port`, for the message.
-        schedd: The schedd's name, for the message.
+        profile: The cluster.
         doing: What was being done: `submitting`, `looking at the queue`, …
     """
-    where = f"schedd {schedd!r} at {collector}"
+    where = f"schedd {profile.schedd!r} at {profile.collector}"
+    return _about_identity(error, profile, where, doing) or _about_jobs(error, where, doing)
+
+
+def _about_identity(error: CallError, profile: Profile, where: str, doing: str) -> SeptumError | None:
     text = error.text
-    check = "check the addresses with 'septum cluster show', and whether the site announces a downtime"
-    if error.kind == "no-schedd":
-        return ClusterUnreachableError(
-            f"cluster: there is no {where}", evidence=text, fix="set SEPTUM_CLUSTER_SCHEDD to one of the names above"
-        )
     if "DENIED" in text or "not authorized" in text.lower() or error.kind == "denied":
         return NotAuthorizedError(
-            f"cluster: {where} does not allow {doing} to this client",
+            f"cluster: {where} does not allow {doing} to this client", evidence=text, fix=permission_fix(profile)
+        )
+    if "No auth methods" in text:
+        return AuthenticationError(
+            f"cluster: {where} does not offer the authentication {profile.authentication!r}",
             evidence=text,
-            fix="the token needs compute.create, compute.modify and compute.cancel together; ask for them in 'scope'",
+            fix="correct 'authentication' in the profile, or take another schedd",
         )
     if "AUTHENTICATE" in text or "authenticat" in text.lower():
         return AuthenticationError(
             f"cluster: {where} and septum did not accept each other",
             evidence=text,
-            fix="one of three: the CA (ca-file, ca-variable) is not the one of the site's hosts;\n"
-            "the token is of another issuer or for another audience;\n"
+            fix=_ticket_fix(text)
+            if profile.authentication == "kerberos"
+            else "one of three: the CA (ca-file, ca-variable) is not the one of the site's hosts;\n"
+            "the token is of another issuer, for another audience, or has expired;\n"
             "the site maps this client to no account (ask its administrators)",
+        )
+    if error.kind == "credmon":
+        return TryAgainError(
+            f"cluster: the site of {where} has not taken the jobs' Kerberos credential",
+            evidence=text,
+            fix="try again in a few minutes; if it stays so, ask the site's administrators",
+        )
+    if error.kind == "credential":
+        return SubmitRefusedError(
+            f"cluster: the site of {where} cannot keep a Kerberos credential for the jobs",
+            evidence=text,
+            fix="set 'send-credential: false' in the profile if the jobs need no ticket, or ask the site's "
+            "administrators",
+        )
+    return None
+
+
+def _about_jobs(error: CallError, where: str, doing: str) -> SeptumError:
+    text = error.text
+    check = "check the addresses with 'septum cluster show', and whether the site announces a downtime"
+    if error.kind == "no-schedd":
+        return ClusterUnreachableError(
+            f"cluster: there is no {where}", evidence=text, fix="set SEPTUM_CLUSTER_SCHEDD to one of the names above"
         )
     if error.kind in {"timeout", "crash"} or any(
         word in text
@@ -190,6 +235,30 @@ def as_septum_error(error: CallError, *, collector: str, schedd: str, doing: str
     if error.kind == "refused" or doing == "submitting":
         return SubmitRefusedError(f"cluster: {where} refused the jobs", evidence=text, fix=_refusal_fix(text))
     return ClusterUnreachableError(f"cluster: {where} failed, {doing}", evidence=text, fix=check)
+
+
+def permission_fix(profile: Profile) -> str:
+    """What helps when the schedd knows who we are, and does not let us submit."""
+    if profile.authentication == "kerberos":
+        return "the principal has no account for this schedd: ask the site's administrators for one, or for its schedd"
+    return "the token needs compute.create, compute.modify and compute.cancel together; ask for them in 'scope'"
+
+
+_TICKET_FIXES = {
+    "AUTH_ERROR": "as root, HTCondor wants a host's keytab: run septum as an ordinary user, or with CAP_SETUID",
+    "Ticket expired": "the ticket ended before it was renewed: are the clocks right, and does the KDC still answer?",
+    "Clock skew": "set the clock of this machine",
+    "Cannot contact any KDC": "try again later; if it never answers, check krb5.conf (KRB5_CONFIG)",
+    "Server not found": "krb5.conf (KRB5_CONFIG) gives the schedd's host another name or realm than the site does: "
+    "see [domain_realm], dns_canonicalize_hostname and rdns",
+}
+
+
+def _ticket_fix(text: str) -> str:
+    for words, fix in _TICKET_FIXES.items():
+        if words in text:
+            return fix
+    return "the site takes no tickets of this realm, or krb5.conf (KRB5_CONFIG) does not fit the site"
 
 
 # condor_qmgr.h: the codes that NewProc and NewCluster return.

@@ -109,6 +109,11 @@ def describe(
         commands["MY.SingularityImage"] = quote(image)
     elif image:
         commands |= {"container_image": _literal("container_image", image), "transfer_container": "false"}
+    if profile.send_credential:
+        commands["MY.SendCredential"] = "True"
+    if profile.job_tokens:
+        # The access point's credential monitor fetches and renews them; the token that submits never travels.
+        commands["use_oauth_services"] = ",".join(profile.job_tokens)
     if proxy_file is not None:
         commands["x509userproxy"] = str(proxy_file)
     for name, value in commands.items():

@@ -6,6 +6,7 @@ killed. One process speaks to one schedd with one credential: the bindings' conf
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -17,6 +18,7 @@ from typing import Any
 import classad2
 import htcondor2
 
+_NOBODY = 65534
 _PING_ATTRIBUTES = ("MyRemoteUserName", "AuthMethods", "Authentication", "AuthorizationSucceeded")
 
 
@@ -32,14 +34,14 @@ class _Schedd:
     """One schedd, located anew when its address may have changed."""
 
     def __init__(self, collector: str, name: str) -> None:
-        self._collector, self._name = collector, name
+        self.collector, self.name = collector, name
         self._ad: classad2.ClassAd | None = None
 
     @property
     def ad(self) -> classad2.ClassAd:
         if self._ad is None:
-            collector = htcondor2.Collector(self._collector)
-            found = collector.locate(htcondor2.DaemonType.Schedd, self._name)
+            collector = htcondor2.Collector(self.collector)
+            found = collector.locate(htcondor2.DaemonType.Schedd, self.name)
             if found is None:
                 # Schedd(None) would silently be the local schedd, so it must never come that far.
                 others = [str(ad.get("Name")) for ad in collector.locateAll(htcondor2.DaemonType.Schedd)]
@@ -138,6 +140,42 @@ def edit(schedd: _Schedd, *, constraint: str, attribute: str, expression: str) -
     return int(schedd.schedd.edit(constraint, attribute, expression))
 
 
+def store_credential(schedd: _Schedd, *, credential: str) -> None:
+    """Give the site's credd a Kerberos credential (base64), for jobs with `SendCredential`.
+
+    A submission by the bindings does not do that by itself, and a job without it starts and is evicted for ever.
+    """
+    machine = schedd.ad.get("Machine")
+    known = htcondor2.Collector(schedd.collector).locateAll(htcondor2.DaemonType.Credd)
+    ad = next((ad for ad in known if ad.get("Machine") == machine), None)
+    if ad is None:
+        # Credd(None) would silently be the local one.
+        others = ", ".join(str(ad.get("Name")) for ad in known) or "none"
+        raise _RefusedError("credential", f"there is no credd on {machine}; the collector knows these: {others}")
+    credd, kind = htcondor2.Credd(ad), htcondor2.CredType.Kerberos
+    try:
+        credd.add_user_cred(kind, base64.b64decode(credential))
+        # Asked again: a credd whose credmon is not there says yes to the first.
+        stored = credd.query_user_cred(kind)
+    except htcondor2.HTCondorException as error:
+        raise _RefusedError(
+            "credmon" if "credmon did not process" in str(error) else "credential", str(error)
+        ) from error
+    if stored is None:
+        raise _RefusedError("credmon", "the credd took it, and its credmon has not processed it")
+
+
+def refresh_proxy(schedd: _Schedd, *, jobs: list[list[int]], file: str) -> list[str]:
+    """Delegate a new X.509 proxy to jobs, one after the other as HTCondor wants it; returns the failures."""
+    failures = []
+    for cluster, proc in jobs:
+        try:
+            schedd.schedd.refreshGSIProxy(cluster, proc, file)
+        except Exception as error:  # noqa: BLE001 - a job that ended meanwhile is no reason to leave out the others
+            failures.append(f"{cluster}.{proc}: {error}")
+    return failures
+
+
 def remove(schedd: _Schedd, *, constraint: str, reason: str) -> int:
     """Remove jobs; returns how many went."""
     answer = schedd.schedd.act(htcondor2.JobAction.Remove, constraint, reason=(reason, 1))
@@ -148,7 +186,8 @@ def remove(schedd: _Schedd, *, constraint: str, reason: str) -> int:
 
 
 _CALLS: dict[str, Callable[..., Any]] = {
-    call.__name__: call for call in (ping, summary, query, history, submit, retrieve, edit, remove)
+    call.__name__: call
+    for call in (ping, summary, query, history, submit, retrieve, edit, refresh_proxy, remove, store_credential)
 }
 
 
@@ -172,11 +211,25 @@ def _lines() -> Iterator[str]:
         yield line
 
 
+def _prepare_for_kerberos() -> None:
+    """Let HTCondor take us for a user, not for a daemon: as root it would look for a keytab, and not for our ticket.
+
+    The effective user stays root, so that files are read and written as before.
+    """
+    if os.getuid() == 0:
+        with contextlib.suppress(OSError):  # without the capability: the schedd refuses, and the error says so
+            os.setresuid(_NOBODY, 0, 0)
+    # Why a ticket was refused stands in no exception, but in this log on standard error, where our caller finds it.
+    htcondor2.enable_debug()
+
+
 def main() -> None:
     """Serve calls until standard input ends."""
     # Whatever the library prints must not mix with the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    if os.environ.get("_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS") == "KERBEROS":
+        _prepare_for_kerberos()
     schedd = _Schedd(sys.argv[1], sys.argv[2])
     for line in _lines():
         answers.write(json.dumps(_answer(schedd, line)) + "\n")
