@@ -1,0 +1,65 @@
+"""`septum doctor`: everything that a run needs, tried, on one screen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from septum.cli.console import say
+from septum.cli.options import add_cluster, overrides
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to the command line."""
+    env = os.environ.get
+    verb = subparsers.add_parser(
+        "doctor",
+        help="try everything that a run needs, and say what would fail",
+        description="Try everything that a run needs: septum.yaml, plan, profile, variables, credentials, access "
+        "point, storage, image, and this machine. Nothing is submitted, and credentials are deleted again. Each "
+        "failure comes with its cause and what to do.",
+        epilog="Exit code: 0 if nothing failed, also with warnings; otherwise that of the first failure on the screen, "
+        "as 'septum run' would end (septum --help lists them).",
+    )
+    add_cluster(verb)
+    add = verb.add_argument
+    add("--image", metavar="IMAGE", default=env("SEPTUM_IMAGE") or None, help="image of the parts [SEPTUM_IMAGE]")
+    add("--state", metavar="DIR", default=env("SEPTUM_STATE") or ".septum", help="state folder [SEPTUM_STATE]")
+    add("--result", metavar="DIR", default=env("SEPTUM_RESULT") or "result", help="result folder [SEPTUM_RESULT]")
+    add("--plan", action="store_true", help="take the plan that 'septum prepare' has written, instead of making one")
+    add("--storage", metavar="URL", action="append", default=[], help="read this, too: root://HOST//PATH, davs://…")
+    add("--json", action="store_true", help="write JSON")
+    verb.set_defaults(handler=examine)
+
+
+def examine(args: argparse.Namespace) -> int:
+    """Print what was found; returns the exit code of the first failure."""
+    from septum.doctor import report
+    from septum.doctor.checks import examine
+    from septum.doctor.runner import Asked
+    from septum.stages import Options
+
+    config = Path(args.config)
+    options = Options(
+        config=config,
+        cluster=args.cluster,
+        overrides=overrides(args.set),
+        image=args.image,
+        state=Path(args.state),
+        result=Path(args.result),
+        environ=dict(os.environ),
+    )
+    asked = Asked(
+        storage=tuple(args.storage),
+        needs_config=bool(os.environ.get("SEPTUM_CONFIG")) or config != Path("septum.yaml"),
+        stored_plan=args.plan,
+    )
+    checks = examine(options, asked)
+    if args.json:
+        say(json.dumps(report.to_data(checks), indent=2, ensure_ascii=False))
+    else:
+        for line in report.screen(checks):
+            say(line)
+    return report.exit_code(checks)
