@@ -6,6 +6,7 @@ import argparse
 import base64
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,10 @@ import pytest
 from septum.cli import cluster
 from septum.clusters.profile import Profile
 from septum.credentials import Credentials, obtain
-from septum.credentials.proxy import load_proxy
+from septum.credentials.https import Https
+from septum.credentials.iam import IamClient
+from septum.credentials.provider import Grant
+from septum.credentials.proxy import Expected, load_proxy
 from septum.credentials.secret import Secret
 from septum.credentials.x509 import parse_proxy
 from septum.errors import (
@@ -150,6 +154,29 @@ def test_issuer_stumbles(facility: Facility, tmp_path: Path) -> None:
         facility.issuer.fail_next(0)
 
 
+def test_issuer_hangs_for_a_moment(facility: Facility) -> None:
+    """An issuer that takes a connection and serves it later costs that time, and no second request."""
+    pauses: list[float] = []
+    client = IamClient(
+        issuer=facility.issuer.url,
+        client_id="cmscat-client",
+        client_secret=Secret(facility.issuer.secret_file().read_text()),
+        audience=facility.endpoint.audience,
+        scopes=["wlcg", *COMPUTE_SCOPES],
+        https=Https(ca_file=facility.ca_file, sleep=pauses.append),
+    )
+    before = len(facility.issuer.requests())
+    with ThreadPoolExecutor() as threads:
+        with facility.issuer.down(hangs=True):
+            asked = threads.submit(client.fetch, time.time())
+            time.sleep(1.5)
+            assert not asked.done()
+        assert asked.result(10).identity == "cmscat-client"
+
+    assert pauses == []
+    assert len(facility.issuer.requests()) == before + 1
+
+
 def test_renewal(facility: Facility, tmp_path: Path) -> None:
     """A token of a minute is replaced after half of it; an issuer that fails meanwhile is a warning."""
     now = time.time()
@@ -164,6 +191,8 @@ def test_renewal(facility: Facility, tmp_path: Path) -> None:
         assert "no new token yet" in warning
         assert _claims(credentials)["jti"] == first
 
+        # Tokens end at full seconds: of two made in the same one, the second is no newer one.
+        time.sleep(1.1)
         assert credentials.keep_fresh(now + 55) == []
         assert _claims(credentials)["jti"] != first
 
@@ -199,18 +228,29 @@ def proxy(facility: Facility, tmp_path: Path) -> Path:
     return facility.make_proxy(tmp_path / "proxy.pem")
 
 
-def _load(pem: bytes, need_s: float = 0) -> list[str]:
-    return load_proxy(Secret(base64.b64encode(pem).decode()), name="X509_PROXY", now=time.time(), need_s=need_s)[1]
+def _load(pem: bytes) -> Grant:
+    value = Secret(base64.b64encode(pem).decode())
+    return load_proxy(value, source="variable X509_PROXY", now=time.time(), expected=Expected())
 
 
-def test_voms_proxy(proxy: Path) -> None:
+def test_voms_proxy(proxy: Path, tmp_path: Path) -> None:
     """A real proxy is read: its form, its VO's attributes, and the end of whichever ends first."""
     found = parse_proxy(proxy.read_bytes())
+    now = time.time()
 
-    assert (found.kind, found.voms) == ("rfc3820", True)
-    assert abs(found.expires_at - time.time() - 43200) < 600
-    assert _load(proxy.read_bytes(), need_s=11 * 3600) == []
-    assert "the run may need 13 h" in _load(proxy.read_bytes(), need_s=13 * 3600)[0]
+    assert found.kind == "rfc3820"
+    assert found.attributes is not None
+    assert (found.attributes.vo, found.attributes.fqans) == ("cms", ("/cms", "/cms/uscms"))
+    assert abs(found.expires_at - now - 43200) < 600
+    assert found.chain_ends_at > now + 80000
+    assert _load(proxy.read_bytes()).warnings == ()
+    value = base64.b64encode(proxy.read_bytes()).decode()
+    profile = Profile(name="x", method="local", proxy="required")
+    with obtain(profile, environ={"X509_PROXY": value, "XDG_RUNTIME_DIR": str(tmp_path)}) as credentials:
+        assert credentials.warnings == []
+        credentials.require_life(now, 11 * 3600)
+        with pytest.raises(ProxyExpiredError, match="a job may need it for 13 h"):
+            credentials.require_life(now, 13 * 3600)
 
 
 def test_limited_and_plain_proxies(facility: Facility, tmp_path: Path) -> None:
@@ -218,8 +258,9 @@ def test_limited_and_plain_proxies(facility: Facility, tmp_path: Path) -> None:
     limited = facility.proxies.make(tmp_path / "limited.pem", limited=True)
     plain = facility.proxies.make(tmp_path / "plain.pem", vo=None)
 
-    assert parse_proxy(limited.read_bytes()).voms
-    assert not parse_proxy(plain.read_bytes()).voms
+    assert parse_proxy(limited.read_bytes()).attributes is not None
+    assert parse_proxy(plain.read_bytes()).attributes is None
+    assert (_load(limited.read_bytes()).identity, _load(plain.read_bytes()).identity) == ("/cms", "no VO")
 
 
 def test_expired_proxy(facility: Facility, tmp_path: Path) -> None:
@@ -227,8 +268,8 @@ def test_expired_proxy(facility: Facility, tmp_path: Path) -> None:
     old = facility.make_proxy(tmp_path / "old.pem", lifetime_s=-7200, voms_lifetime_s=-7200)
     stale = facility.make_proxy(tmp_path / "stale.pem", voms_lifetime_s=-7200)
 
-    for path in (old, stale):
-        with pytest.raises(ProxyExpiredError, match="X509_PROXY expired"):
+    for path, subject in ((old, "the X.509 proxy"), (stale, "the VOMS attributes of the X.509 proxy")):
+        with pytest.raises(ProxyExpiredError, match=f"^{subject} in variable X509_PROXY expired"):
             _load(path.read_bytes())
 
 
