@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 STAND_IN = """
 #!/usr/bin/env python3
 import json, os, pathlib, sys
-verb, env = sys.argv[1], os.environ
+# Under supervision or not: the verb is the last word.
+verb, env = sys.argv[-1], os.environ
 state, result = pathlib.Path(env["SEPTUM_STATE"]), pathlib.Path(env["SEPTUM_RESULT"])
 seen = sorted(path.name for path in state.glob("*"))
 state.mkdir(parents=True, exist_ok=True)
