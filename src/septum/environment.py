@@ -17,6 +17,8 @@ _OTHERS = frozenset({"X509_USER_PROXY", "X509_USER_CERT", "X509_USER_KEY", "BEAR
 }
 """What would stand beside the files of the supervisor, and that nobody renews. With two credentials, clients try one
 after the other, and a bad proxy even spoils TLS for a good token."""
+_NEEDED = re.compile(r"PATH|HOME|USER|LOGNAME|SHELL|PWD|TMPDIR|LANG|LC_\w+|TZ|(https?|ftp|all|no)_proxy", re.IGNORECASE)
+"""What a command cannot do without; a short password may stand in a path by chance."""
 _GITLAB = re.compile(r"(_|^)ID_TOKEN$|^CI_JOB_(TOKEN|JWT.*)$|^CI_(REGISTRY|DEPENDENCY_PROXY|DEPLOY)_PASSWORD$")
 _PASSWORD_IN_URL = re.compile(r"://[^/@\s:]*:[^/@\s]+@")  # as GitLab's CI_REPOSITORY_URL has it
 
@@ -31,10 +33,12 @@ def for_user_code(environ: Mapping[str, str], *, secrets: Collection[str]) -> di
     Returns:
         The rest. What GitLab hands to a CI job under harmless names stays; the documentation says so.
     """
+    # A supervisor names one file for both where there is no token for storage; with it, anybody could submit.
+    submits = environ.get("_CONDOR_SCITOKENS_FILE")
     return {
         name: value
         for name, value in environ.items()
-        if name in _HARMLESS
+        if (name in _HARMLESS and value != submits)
         or not (
             name in secrets
             or name.startswith(("SEPTUM_", "GITLAB_"))
@@ -68,6 +72,9 @@ def for_supervised(
     kept = {
         name: value
         for name, value in environ.items()
-        if name not in never and (name in keep or not (name in _OTHERS or _GITLAB.search(name) or is_secret(value)))
+        if name not in never
+        and (
+            name in keep or _NEEDED.fullmatch(name) or not (name in _OTHERS or _GITLAB.search(name) or is_secret(value))
+        )
     }
     return {**kept, **given}

@@ -21,6 +21,7 @@ from septum.cli import main
 from septum.clusters.profile import Profile
 from septum.credentials.lint import lint_description, lint_plan, lint_sent
 from septum.credentials.redact import KNOWN
+from septum.credentials.supervised import Supervised
 from septum.errors import CredentialExposedError
 from septum.plan import Plan
 from septum.stages import Options, make_plan
@@ -75,9 +76,9 @@ FILES: dict[str, Callable[[], bytes]] = {
     "proxy": _proxy,
     "proxy in base64": lambda: base64.b64encode(_proxy()),
     "proxy in an archive": lambda: _tar("deep/x509up_u0", _proxy()),
-    "proxy in an archive in an archive": lambda: gzip.compress(_tar("inner.tar.gz", _tar("p", _proxy()))),
+    "proxy in an archive in an archive": lambda: _tar("inner.tar.gz", _tar("p", _proxy())),
     "private key": _key,
-    "token": lambda: f"BEARER={TOKEN}\n".encode(),
+    "compressed token": lambda: gzip.compress(f"BEARER={TOKEN}\n".encode()),
     "known secret": lambda: b"\0\1" + NO_FORM.encode(),
     "known secret in hexadecimal digits": lambda: NO_FORM.encode().hex().encode(),
 }
@@ -112,7 +113,8 @@ def test_value_with_a_credential(tmp_path: Path, place: str, text: str) -> None:
 
 def test_documentation_is_no_credential(tmp_path: Path) -> None:
     """Files that speak of credentials, public certificates, and addresses with a password do not stop a run."""
-    page = b"curl https://user:hunter2secret@example.test/ -H 'Authorization: Bearer 0123456789abcdef0123456789'\n"
+    password, bearer = secrets.token_hex(8), secrets.token_hex(16)
+    page = f"curl https://user:{password}@example.test/ -H 'Authorization: Bearer {bearer}'\n".encode()
     public = bytes(proxy_files.user().pem)
     folder = _repository(tmp_path, files={"README": page, "ca.pem": public, "data.root": secrets.token_bytes(100_000)})
 
@@ -129,6 +131,30 @@ def test_packed_inputs(tmp_path: Path) -> None:
     lint_sent(plan, [tmp_path / "good.tar.gz"])
     with pytest.raises(CredentialExposedError, match="send a credential"):
         lint_sent(plan, [tmp_path / "bad.tar.gz"])
+
+
+def test_secrets_of_a_supervisor(tmp_path: Path) -> None:
+    """Under `septum credentials run`, the linter knows what the supervisor holds, without any variable."""
+    token = secrets.token_urlsafe(40)
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    (private / "token").write_text(token)
+    entry = {
+        "kind": "token",
+        "source": "client x",
+        "identity": "",
+        "expires_at": 2e9,
+        "renewable": True,
+        "kept_by_others": False,
+    }
+    manifest = {"profile": "p", "ca_file": None, "credentials": [entry]}
+    (private / "credentials.json").write_text(json.dumps(manifest))
+    folder = _repository(tmp_path / "repository", files={"dump.txt": token.encode().hex().encode()})
+
+    lint_plan(_plan(folder), folder)
+    Supervised(private, "p")
+    with pytest.raises(CredentialExposedError, match="send a credential"):
+        lint_plan(_plan(folder), folder)
 
 
 # ── before anything is written ──────────────────────────────────────────────────────────────────────────────────

@@ -26,6 +26,7 @@ import proxy_files  # type: ignore[import-not-found]
 import pytest
 
 from septum.credentials.supervised import Supervised
+from septum.environment import for_user_code
 from septum.errors import CredentialMissingError
 
 SEPTUM = str(Path(sys.executable).with_name("septum"))
@@ -146,7 +147,7 @@ def site(bare: Site, proxy: bytes) -> Site:
         "VAULT_ID_TOKEN": "short",
         "CI_JOB_TOKEN": "short",
         "CI_JOB_JWT_V2": "short",
-        "CI_REPOSITORY_URL": "https://gitlab-ci-token:glcbt-64_cbHk1QuqPmSd2mN@gitlab.test/a/b.git",
+        "CI_REPOSITORY_URL": f"https://gitlab-ci-token:{secrets.token_urlsafe(15)}@gitlab.test/a/b.git",
         "BEARER_TOKEN": token,
         "ANALYSIS": "dimuon",
     }
@@ -297,7 +298,7 @@ def test_slow_reader(bare: Site) -> None:
     """Who reads late gets all of it, although the command has ended long ago."""
     command = [*RUN, "--", "sh", "-c", "yes | head -c 150000; sleep 60 &"]
     with subprocess.Popen(command, cwd=bare.folder, env=bare.environ, stdout=subprocess.PIPE) as process:
-        time.sleep(4)
+        time.sleep(2.5)
         assert process.stdout is not None
         assert len(process.stdout.read()) == 150_000
     assert process.returncode == 0
@@ -521,6 +522,15 @@ def test_both_streams_are_masked(site: Site) -> None:
 
     assert b"***" in done.stdout
     assert done.stderr.strip() == b"***"
+
+
+def test_users_code_under_a_supervisor() -> None:
+    """The user's own lines get the token for storage, and never the one that submits."""
+    environ = {"BEARER_TOKEN_FILE": "/run/x/token", "_CONDOR_SCITOKENS_FILE": "/run/x/token", "X509_USER_PROXY": "/p"}
+
+    assert for_user_code(environ, secrets=[]) == {"X509_USER_PROXY": "/p"}
+    storage = {**environ, "BEARER_TOKEN_FILE": "/run/x/storage-token"}
+    assert set(for_user_code(storage, secrets=[])) == {"X509_USER_PROXY", "BEARER_TOKEN_FILE"}
 
 
 # ── under each other ────────────────────────────────────────────────────────────────────────────────────────────

@@ -15,6 +15,7 @@ import septum
 from septum.cli import analysis, cluster, component, credentials, doctor
 from septum.cli.console import complain
 from septum.errors import SeptumError, StateError, every_error
+from septum.memory import keep_to_ourselves
 from septum.signals import ending_in_order
 
 _VERBS = (analysis, cluster, component, credentials, doctor)
@@ -100,6 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run() -> int:
     """The command `septum`: `main`, with an output that may be closed, full, or of another encoding."""
+    # The environment alone may hold secrets, whatever the verb.
+    keep_to_ourselves()
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
     for stream in streams:
         stream.reconfigure(errors="replace")

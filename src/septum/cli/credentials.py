@@ -80,11 +80,10 @@ def run_command(args: argparse.Namespace) -> int:
     from septum.credentials.choose import make_known
     from septum.credentials.detect import find
     from septum.credentials.redact import KNOWN
-    from septum.credentials.run import keep_to_ourselves, run
+    from septum.credentials.run import run
     from septum.environment import for_supervised
 
     profile = profile_of(args)
-    keep_to_ourselves()
     # Also those that this cluster has no use for: the command gets none of them, and no copy under another name.
     make_known(profile, os.environ)
     with obtain(profile, environ=os.environ) as credentials, Supervisor(credentials) as supervisor:

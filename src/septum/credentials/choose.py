@@ -145,6 +145,7 @@ def providers(
     ca_file: Path | None,
     folder: Path,
     sleep: Callable[[float], None],
+    attempts: int = 4,
 ) -> list[Provider]:
     """The providers of all credentials that a profile asks for, and that can be had.
 
@@ -154,13 +155,14 @@ def providers(
         ca_file: CA certificates that are trusted beside the system's.
         folder: A private folder for what a provider has to write.
         sleep: Waits between attempts.
+        attempts: How often a service is asked before one call counts as failed.
 
     Raises:
         SeptumError: A variable cannot be read.
     """
     from septum.credentials.https import Https
 
-    https = Https(ca_file=ca_file, sleep=sleep)
+    https = Https(ca_file=ca_file, attempts=attempts, sleep=sleep)
     found = [*_tokens(profile, environ, https), *_proxy(profile, environ, https), *_eos(profile, environ, https)]
     if profile.authentication == "kerberos":
         from septum.credentials.kerberos import KerberosTicket

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _RENEW_AT = (0.45, 0.55)
 """The part of its life after which a credential is renewed; a random one, so that many CI jobs do not ask at once."""
 _LONGEST_PAUSE_S = 300.0
+_HASTY_S = 45.0
 _LATE = 0.2
 """The part of its life below which a credential that somebody else should have renewed is worth a warning."""
 
@@ -65,6 +66,15 @@ class Obtained(Credentials):
             grant = provider.fetch(now)
             self._take(provider, grant, now)
             self.warnings += grant.warnings
+
+    @property
+    def shortest_life_s(self) -> float:
+        """How long the credential lives that ends first, in seconds from when it was obtained."""
+        return min((held.life_s for held in self.held.values() if held.renewable), default=float("inf"))
+
+    def renew_with(self, found: list[Provider]) -> None:
+        """Let other providers of the same credentials renew them."""
+        self._providers = {provider.kind: provider for provider in found}
 
     def next_due(self, now: float) -> float:
         """Seconds until something is to be renewed; infinite if nothing ever is."""
@@ -196,6 +206,11 @@ def obtain(
         )
         credentials.warnings += warnings
         credentials.fetch_all(now)
+        if credentials.shortest_life_s < _HASTY_S:
+            # Several attempts in one call would be the whole time that is left; there is another call in a second.
+            credentials.renew_with(
+                providers(profile, environ, ca_file=ca_file, folder=store.folder, sleep=sleep, attempts=1)
+            )
     except BaseException:
         store.close()
         raise

@@ -33,7 +33,6 @@ _PEEK_S = 0.2
 _DRAIN_S = 2.0
 """How long output is waited for after the command has ended: a process that it left behind may hold the pipe open."""
 _STOP_S = 5.0
-_PR_SET_DUMPABLE = 4
 
 
 def run(
@@ -92,23 +91,6 @@ def run(
             while pump.is_alive() and not given_up.is_set():
                 pump.join(_PEEK_S)
     return code if code >= 0 else 128 - code
-
-
-def keep_to_ourselves() -> None:
-    """Keep this process's memory out of core dumps, and from other processes of the same user where Linux can.
-
-    Root can still read it, and so can everybody the environment of the shell that started us.
-    """
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-    if sys.platform == "linux":
-        import ctypes
-
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ USERS = {
     "short-client": USER,
     "profileless-client": USER,
     "storage-client": USER,
-    "half-minute-client": USER,
+    "twenty-seconds-client": USER,
     "analysis-client": USER,
     "post-client": USER,
     "key-client": USER,

@@ -68,7 +68,7 @@ CLIENTS = (
     # Its tokens expire as soon as they are there.
     Client("brief-client", scopes=("storage.read:/", "wlcg"), lifetime_s=1),
     # For runs that outlive many tokens.
-    Client("half-minute-client", lifetime_s=30),
+    Client("twenty-seconds-client", lifetime_s=20),
     Client("analysis-client", scopes=(*COMPUTE_SCOPES, "storage.read:/", "storage.create:/store/user", "wlcg")),
     Client("post-client", auth="client_secret_post"),
     Client("key-client", auth="private_key_jwt"),
