@@ -316,3 +316,13 @@ def test_known() -> None:
     make_known(profile, environ)
 
     assert KNOWN.text("a-public-robot hidden-secret-1 hidden-proxy-2 hidden-pass-3") == "a-public-robot *** *** ***"
+
+
+def test_secrets_in_files_are_known_too(tmp_path: Path) -> None:
+    """Variables of type file, and what `secrets:` brings: the redactor and the scanner know the content."""
+    (tmp_path / "secret").write_text("correct-horse-battery-4711\n")
+    profile = Profile(name="x", method="local")
+
+    make_known(profile, {"IAM_CLIENT_SECRET": str(tmp_path / "secret"), "KRB5_PASSWORD": "/nowhere/at/all-9"})
+
+    assert KNOWN.text("a correct-horse-battery-4711 b") == "a *** b"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from septum.environment import for_user_code
+from septum.environment import for_supervised, for_user_code
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,26 @@ def test_a_password_in_a_url_is_left_out() -> None:
     }
 
     assert for_user_code(environ, secrets=()) == {"HOME_PAGE": "https://a.test:8/"}
+
+
+@pytest.mark.parametrize(
+    "name", ["DB_PASS", "MYSQL_PWD", "SSHPASS", "NETRC", "KUBECONFIG", "GITHUB_TOKEN", "EOS_PASSWORD"]
+)
+def test_names_of_secrets_are_left_out_everywhere(name: str) -> None:
+    """User code gets none of them, nor does a command under supervision; folders and septum's own settings stay."""
+    kept = {"PWD": "/a", "OLDPWD": "/b", "HARMLESS": "1"}
+    environ = {**kept, name: "something"}
+
+    assert for_user_code(environ, secrets=[]) == kept
+    settings = {"SEPTUM_CLUSTER_CLIENT_SECRET_VARIABLE": "NAME"}
+    found = for_supervised({**environ, **settings}, secrets=[], given={}, is_secret=lambda _: False)
+    assert found == {**kept, **settings}
+    assert name in for_supervised(environ, secrets=[], given={}, is_secret=lambda _: False, keep=[name])
+
+
+def test_the_ticket_that_submits_is_kept_from_user_code() -> None:
+    """A supervisor names it for septum, not for the lines under `prepare`; a user's own ticket stays."""
+    supervised = {"SEPTUM_CREDENTIALS": "/run/x", "KRB5CCNAME": "FILE:/run/x/ticket"}
+
+    assert for_user_code(supervised, secrets=[]) == {}
+    assert for_user_code({"KRB5CCNAME": "FILE:/tmp/mine"}, secrets=[]) == {"KRB5CCNAME": "FILE:/tmp/mine"}

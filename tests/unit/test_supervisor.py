@@ -652,20 +652,20 @@ def test_thread_survives(tmp_path: Path, error: Exception, words: str) -> None:
 
 
 def test_thread_after_the_store_was_closed(open_with: Open) -> None:
-    """A renewal that comes back when the folder has been deleted writes nothing anywhere, and harms nothing."""
+    """A renewal that comes back when the folder has been deleted writes nothing anywhere; the run must not go on."""
     credentials = open_with(Source(life_s=0.0))
     folder = credentials.folder
     credentials.close()
-    said: list[str] = []
 
-    def heard() -> bool:
-        said.extend(supervisor.check(NOW))
-        return len(said) > 1
+    with (
+        Supervisor(credentials, clock=lambda: NOW + 1000 * time.monotonic()) as supervisor,
+        pytest.raises(
+            CredentialMissingError, match="the token has expired, and the new one cannot be written"
+        ) as caught,
+    ):
+        _wait(lambda: bool(supervisor.check(NOW)) and False)
 
-    with Supervisor(credentials, clock=lambda: NOW + 1000 * time.monotonic()) as supervisor:
-        _wait(heard)
-
-    assert set(said) == {"credentials: the folder of credentials has been deleted"}
+    assert "the folder of credentials has been deleted" in caught.value.evidence
     assert not folder.exists()
 
 

@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
 
 def say(line: str) -> None:
     """Print a line at once, so that a CI log shows it when it is true."""
-    _write(sys.stdout, line + "\n")
+    _write(sys.stdout, _without_controls(line) + "\n")
 
 
 def complain(text: str) -> None:
     """Print to standard error."""
-    _write(sys.stderr, text + "\n")
+    _write(sys.stderr, _without_controls(text) + "\n")
+
+
+def _without_controls(text: str) -> str:
+    """Text of others, such as an issuer or a job, moves no cursor and opens no section of a CI log."""
+    return _CONTROLS.sub("?", text)
 
 
 def _write(stream: TextIO | None, text: str) -> None:

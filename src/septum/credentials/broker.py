@@ -128,7 +128,7 @@ class BrokerProxy:
 
     def fetch(self, now: float) -> Grant:
         """Ask for a proxy and check it. Errors as for a proxy in a variable, and those of `Broker.ask`."""
-        value = Secret(_text(self.broker.ask(), ("proxy", "x509_proxy", "certificate"), self.broker))
+        value = Secret(_text(self.broker.ask(), ("proxy", "x509_proxy", "certificate"), self.broker), known=False)
         return load_proxy(value, source=self.source, now=now, expected=self.expected)
 
 

@@ -235,13 +235,13 @@ def _host(url: str) -> str:
 def _retry_after(value: str | None) -> float:
     if not value:
         return 0.0
-    if value.strip().isdigit():
+    if value.strip().isascii() and value.strip().isdigit():
         return float(value)
     date = _date(value)
     return max(0.0, date - time.time()) if date is not None else 0.0
 
 
 def _date(value: str | None) -> float | None:
-    with contextlib.suppress(TypeError, ValueError):
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
         return parsedate_to_datetime(value).timestamp() if value else None
     return None

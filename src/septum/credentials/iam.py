@@ -167,7 +167,7 @@ class IamClient:
                 fix=f"Write it exactly as the issuer does (SEPTUM_CLUSTER_ISSUER).{slash}",
             )
         endpoint = str(data.get("token_endpoint", ""))
-        if urlsplit(endpoint).scheme != "https" or urlsplit(endpoint).netloc != self._host:
+        if not _is_on(endpoint, self._host):
             raise TokenUnfitError(
                 f"the issuer's token endpoint {self._clean(endpoint)!r} is not on its own host {self._host}",
                 evidence=url,
@@ -193,6 +193,13 @@ class IamClient:
             evidence=f"HTTP {status}, {said}",
             fix=fixes.get(code, "Ask the issuer's admin why, with the client's id and the time."),
         )
+
+
+def _is_on(url: str, host: str) -> bool:
+    try:
+        return urlsplit(url).scheme == "https" and urlsplit(url).netloc == host
+    except ValueError:
+        return False
 
 
 def as_json(answer: Answer) -> object:

@@ -15,7 +15,13 @@ from septum.credentials.redact import KNOWN
 from septum.credentials.secret import Secret
 from septum.credentials.store import Store
 from septum.credentials.supervised import MANIFEST, Supervised
-from septum.errors import CredentialExposedError, IssuerUnavailableError, ProfileError, SeptumError
+from septum.errors import (
+    CredentialExposedError,
+    CredentialMissingError,
+    IssuerUnavailableError,
+    ProfileError,
+    SeptumError,
+)
 from septum.units import show_duration
 
 if TYPE_CHECKING:
@@ -28,6 +34,7 @@ _RENEW_AT = (0.45, 0.55)
 """The part of its life after which a credential is renewed; a random one, so that many CI jobs do not ask at once."""
 _LONGEST_PAUSE_S = 300.0
 _HASTY_S = 45.0
+_LONGEST_IDENTITY = 200
 _LATE = 0.2
 """The part of its life below which a credential that somebody else should have renewed is worth a warning."""
 
@@ -97,6 +104,10 @@ class Obtained(Credentials):
             except SeptumError as err:
                 # The others are renewed all the same.
                 failure = failure or err
+            except OSError as err:
+                warnings.append(f"the new {held.name} cannot be written: {err.strerror or err}")
+                if held.expires_at <= now and held.kind in ESSENTIAL:
+                    failure = failure or _no_room(held, err)
         if failure is not None:
             raise failure
         return warnings
@@ -113,7 +124,8 @@ class Obtained(Credentials):
             kind=provider.kind,
             path=self._store.write(provider.kind.value, grant.content),
             source=provider.source,
-            identity=grant.identity,
+            # An issuer's text: one line, without anything that a terminal obeys.
+            identity="".join(c if c.isprintable() else "?" for c in grant.identity)[:_LONGEST_IDENTITY],
             expires_at=grant.expires_at,
             renewable=provider.renewable,
             kept_by_others=grant.kept_by_others,
@@ -159,6 +171,14 @@ class Obtained(Credentials):
         ca_file = str(self.ca_file) if self.ca_file is not None else None
         text = json.dumps({"profile": self._fingerprint, "ca_file": ca_file, "credentials": entries})
         self._store.write(MANIFEST, text.encode())
+
+
+def _no_room(held: Held, error: OSError) -> SeptumError:
+    return CredentialMissingError(
+        f"the {held.name} has expired, and the new one cannot be written",
+        evidence=f"{held.path.parent}: {error.strerror or error}",
+        fix="Make room there, or set XDG_RUNTIME_DIR or TMPDIR to a folder with room.",
+    )
 
 
 def _left(left_s: float) -> str:
@@ -233,7 +253,7 @@ def fingerprint_of(profile: Profile) -> str:
 
 def _refuse_tracing(environ: Mapping[str, str]) -> None:
     tracing = [
-        name for name in ("CI_DEBUG_TRACE", "CI_DEBUG_SERVICES") if environ.get(name, "").lower() in {"true", "1"}
+        name for name in ("CI_DEBUG_TRACE", "CI_DEBUG_SERVICES") if environ.get(name, "").lower() in {"true", "1", "t"}
     ]
     if tracing:
         raise CredentialExposedError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from septum.credentials.owned import read_owned
 from septum.credentials.provider import Grant, Kind
+from septum.credentials.redact import KNOWN
 from septum.credentials.secret import Secret
 from septum.credentials.variables import MAX_BYTES, read_text
 from septum.credentials.x509 import Proxy, parse_proxy, short_fqan
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _BEGIN = "-----BEGIN"
-_RENEW = "Renew it (voms-proxy-init --rfc --voms …), and update the CI variable: base64 -w0 < $(voms-proxy-info -path)"
+_RENEW = (
+    'Renew it (voms-proxy-init --rfc --voms …), and update the CI variable: base64 -w0 < "$(voms-proxy-info -path)"'
+)
 _CLOCK_SKEW_S = 300
+_LONGEST = 64 * 1024
 
 
 def read_pem(value: Secret, name: str) -> bytes:
@@ -90,7 +94,7 @@ class ProxyVariable:
             ProxyExpiredError: It has expired.
             IdentityError: It speaks for somebody else.
         """
-        value = Secret("".join(read_text(self.environ.get(name, ""), name) for name in self.names))
+        value = Secret("".join(read_text(self.environ.get(name, ""), name) for name in self.names), known=False)
         return load_proxy(value, source=self.source, now=now, expected=self.expected)
 
 
@@ -111,7 +115,7 @@ class ProxyFile:
 
     def fetch(self, now: float) -> Grant:
         """Read the file as it is now, and check the proxy. Errors as for a variable, and those of `read_owned`."""
-        pem = Secret(read_owned(self.path, "the X.509 proxy").decode("latin-1"))
+        pem = Secret(read_owned(self.path, "the X.509 proxy").decode("latin-1"), known=False)
         grant = load_proxy(pem, source=self.source, now=now, expected=self.expected)
         return replace(grant, kept_by_others=True)
 
@@ -120,6 +124,18 @@ def usual_path(environ: Mapping[str, str]) -> Path:
     """Where the grid's tools look for a proxy."""
     named = environ.get("X509_USER_PROXY", "").strip()
     return Path(named or f"/tmp/x509up_u{os.geteuid()}")  # noqa: S108 - read with all care, see read_owned
+
+
+def _implausible(value: Secret) -> str:
+    """What is wrong at first sight. A whole page or program, made known, would keep the redactor busy for ever."""
+    text = value.reveal().strip()
+    if len(text) > _LONGEST:
+        return f"it is longer than {_LONGEST // 1024} kB"
+    if not all(c in "\r\n\t" or " " <= c <= "~" for c in text):
+        return "it is not base64"
+    if re.fullmatch(r"(/|\./|~)[^\n]{0,250}|[^\n/]{0,250}\.pem", text):
+        return "it is not base64; it looks like the path of a file that is not there"
+    return ""
 
 
 def load_proxy(value: Secret, *, source: str, now: float, expected: Expected) -> Grant:
@@ -136,6 +152,9 @@ def load_proxy(value: Secret, *, source: str, now: float, expected: Expected) ->
         ProxyExpiredError: It has expired.
         IdentityError: It speaks for somebody else.
     """
+    if problem := _implausible(value):
+        raise _unreadable(source, problem)
+    KNOWN.add(value.reveal())
     try:
         proxy = parse_proxy(_pem(value.reveal().strip(), source))
     except ProxyUnreadableError as err:
@@ -224,5 +243,5 @@ def _decode(text: str, name: str) -> bytes:
 def _unreadable(name: str, problem: str) -> ProxyUnreadableError:
     return ProxyUnreadableError(
         f"{name} holds no X.509 proxy: {problem}",
-        fix="Make it anew: base64 -w0 < $(voms-proxy-info -path)",
+        fix='Make it anew: base64 -w0 < "$(voms-proxy-info -path)"',
     )

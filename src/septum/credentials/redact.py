@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _MARKER = b"***"
 _SHORTEST = 4
+# No credential is longer; of what is, the beginning counts, or it would take minutes and gigabytes.
+_LONGEST = 1 << 16
 _LONG = 16
 # What programs write where a secret should have been; to hide it would only spoil the log.
 _NO_SECRETS = frozenset({b"null", b"none", b"true", b"false", b"undefined"})
@@ -65,7 +67,7 @@ class Redactor:
                 stands everywhere, and so are "null", "true" and the like. Up to 15 bytes it is searched for as a
                 whole only.
         """
-        raw = (_encode(secret)[0] if isinstance(secret, str) else secret).strip()
+        raw = (_encode(secret)[0] if isinstance(secret, str) else secret).strip()[:_LONGEST]
         if len(raw) < _SHORTEST or raw.lower() in _NO_SECRETS:
             return
         with self._lock:

@@ -18,9 +18,10 @@ class Secret:
 
     __slots__ = ("_value",)
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, *, known: bool = True) -> None:
         self._value = value
-        if not _names_a_file(value):
+        # What may be a whole page or program is made known when it has been looked at.
+        if known and not _names_a_file(value):
             KNOWN.add(value)
 
     def reveal(self) -> str:

@@ -32,6 +32,7 @@ _PREFIX = "septum-credentials-"
 # The prefix, the CI job's number, and what mkdtemp adds.
 _FOLDER = re.compile(rf"{_PREFIX}(?:[0-9]+-)?[a-z0-9_]{{8}}", re.ASCII)
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ROOM_B = 64 * 1024
 _ATTEMPTS = 5
 
 
@@ -93,9 +94,19 @@ class Store:
                 folder.chmod(stat.S_IRWXU)
                 store = cls(folder)
                 if store._lock():
+                    store._try_out()
                     return store
                 store.close()
         raise OSError(errno.EAGAIN, "folders are swept away as soon as they are made")
+
+    def _try_out(self) -> None:
+        """See that there is room for what will be written."""
+        try:
+            probe = self.write("probe", bytes(_ROOM_B))
+            probe.unlink()
+        except OSError:
+            self.close()
+            raise
 
     def _lock(self) -> bool:
         """Keep others from sweeping the folder away; whether it is still there."""
@@ -127,12 +138,17 @@ class Store:
             if self._fd < 0:
                 raise OSError(errno.EBADF, "the folder of credentials has been deleted")
             fd = os.open(temporary, flags, 0o600, dir_fd=self._fd)
-            with os.fdopen(fd, "wb") as stream:
-                os.fchmod(stream.fileno(), 0o600)
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.rename(temporary, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+            try:
+                with os.fdopen(fd, "wb") as stream:
+                    os.fchmod(stream.fileno(), 0o600)
+                    stream.write(content)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                os.rename(temporary, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+            except BaseException:
+                # Half a secret on a full disk helps nobody.
+                os.unlink(temporary, dir_fd=self._fd)
+                raise
         return self.folder / name
 
     def close(self) -> None:
@@ -226,7 +242,7 @@ def _places(environ: Mapping[str, str]) -> Iterable[Path]:
     if runtime.startswith("/"):
         yield Path(runtime)
     yield Path("/dev/shm")  # noqa: S108 - a random folder of our own is made in it
-    yield Path(environ.get("TMPDIR") or tempfile.gettempdir())
+    yield Path(environ.get("TMPDIR") or tempfile.gettempdir()).absolute()
 
 
 def _checkouts(environ: Mapping[str, str]) -> list[Path]:

@@ -78,7 +78,8 @@ class Supervisor:
                 warnings, failure = [], err
             except Exception as err:  # noqa: BLE001 - a thread that ended would let everything expire in silence
                 reason = err.strerror if isinstance(err, OSError) else None
-                warnings, failure = [f"credentials: {reason or type(err).__name__}"], None
+                # What had expired before has expired still.
+                warnings, failure = [f"credentials: {reason or type(err).__name__}"], self._failure
             with self._lock:
                 self._warnings += warnings
                 self._failure = failure

@@ -48,9 +48,8 @@ def read_text(value: str, name: str) -> str:
     except OSError as err:
         reason = err.strerror
     else:
-        text = raw.decode("latin-1")
         # A keytab is bytes, and any of them may look like a blank.
-        return text if raw.startswith(KEYTAB) else text.strip()
+        return raw.decode("latin-1") if raw.startswith(KEYTAB) else raw.decode("utf-8", "replace").strip()
     raise CredentialMissingError(
         f"the file that the variable {name} names cannot be read", evidence=str(reason), fix="Check its mode and owner."
     )

@@ -106,7 +106,7 @@ def _unreadable(problem: str, fix: str) -> ProxyUnreadableError:
     return ProxyUnreadableError(f"the X.509 proxy cannot be used: {problem}", fix=fix)
 
 
-_MAKE_ANEW = "Make the variable anew: base64 -w0 < $(voms-proxy-info -path)"
+_MAKE_ANEW = 'Make the variable anew: base64 -w0 < "$(voms-proxy-info -path)"'
 
 
 def _chain(blocks: list[bytes]) -> list[Certificate]:

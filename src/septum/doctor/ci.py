@@ -28,7 +28,7 @@ def _wants_secrets(context: Context) -> bool:
 
 def debug_trace(context: Context) -> Outcome | None:
     """GitLab does not write the variables into the log."""
-    tracing = [name for name in _TRACES if context.environ.get(name, "").lower() in {"true", "1"}]
+    tracing = [name for name in _TRACES if context.environ.get(name, "").lower() in {"true", "1", "t"}]
     if not tracing:
         return ok("off") if in_gitlab(context.environ) else None
     what = f"{tracing[0]} is on: GitLab writes every variable of this CI job into its log"

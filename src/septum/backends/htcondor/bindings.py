@@ -124,9 +124,10 @@ class Bindings:
         self.close()
         self._noise = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "septum.backends.htcondor.worker", self._collector, self._schedd],
-            cwd=self._folder,
-            env=self._environ,
+            [sys.executable, "-m", "septum.backends.htcondor.worker", self._collector, self._schedd, str(self._folder)],
+            # Python looks for modules where it starts, and the folder is an artifact that others have written.
+            cwd="/",
+            env={**self._environ, "PYTHONSAFEPATH": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._noise,

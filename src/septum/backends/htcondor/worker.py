@@ -230,6 +230,8 @@ def main() -> None:
     os.dup2(2, 1)
     if os.environ.get("_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS") == "KERBEROS":
         _prepare_for_kerberos()
+    # Only now, when everything is imported: see the other end.
+    os.chdir(sys.argv[3])
     schedd = _Schedd(sys.argv[1], sys.argv[2])
     for line in _lines():
         answers.write(json.dumps(_answer(schedd, line)) + "\n")
