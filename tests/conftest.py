@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from septum.credentials.redact import KNOWN
 from septum.facility import Facility, available
 
 if TYPE_CHECKING:
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_secrets_of_other_modules() -> Iterator[None]:
+    """A process forgets no secret, and a session of tests makes up hundreds, some as short as a word."""
+    before = KNOWN._secrets
+    KNOWN._secrets, KNOWN._index = {}, None
+    yield
+    KNOWN._secrets, KNOWN._index = before, None
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ NO_FORM = secrets.token_urlsafe(24)
 """A secret that no pattern knows."""
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def known() -> None:
     """The client's secret, as after the profile has been read."""
     KNOWN.add(NO_FORM)
