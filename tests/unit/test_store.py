@@ -111,8 +111,8 @@ def test_closed_while_written(environ: dict[str, str], monkeypatch: pytest.Monke
         writing.set()
         released.wait(20)
 
-    monkeypatch.setattr("os.fsync", slow)
     store = Store.create(environ)
+    monkeypatch.setattr("os.fsync", slow)
     writer = threading.Thread(target=lambda: written.append(store.write("token", b"x")))
     closer = threading.Thread(target=store.close)
     writer.start()
@@ -413,3 +413,18 @@ def test_redact() -> None:
 
     assert redact(text, secret) == "a *** b *** c ***= d"
     assert redact("abc", Secret("")) == "abc"
+
+
+def test_a_full_place_is_left_for_the_next(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has no room is no place, and nothing half-written stays in it."""
+    runtime = Path(environ["XDG_RUNTIME_DIR"])
+
+    def full(number: int) -> None:
+        if Path(f"/proc/self/fd/{number}").readlink().is_relative_to(runtime):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with Store.create(environ) as store:
+        assert not store.folder.is_relative_to(runtime)
+
+    assert list(runtime.iterdir()) == []
