@@ -178,6 +178,9 @@ def _judged(context: Context, text: str, environ: Mapping[str, str]) -> str | Se
     url = split(text)
     if url is None:
         return Skip("the URL cannot be taken apart")
+    if url.scheme in _HTTP and text not in context.asked.storage:
+        # Whoever wrote the plan chose the host; it gets no token of whoever only wants to look.
+        return Skip(f"{url} would be shown the token: --storage {text} tries it")
     try:
         said = _over_http(url, environ, context) if url.scheme in _HTTP else _over_xrootd(url, environ)
     except Skip as reason:
