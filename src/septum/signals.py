@@ -29,17 +29,22 @@ def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def ending_in_order() -> Iterator[None]:
+def ending_in_order() -> Iterator[list[int]]:
     """While inside, a signal ends septum as an error would: what it holds is given back, and files of secrets go.
 
     The exit code is the usual one, 128 and the signal's number.
+
+    Yields:
+        The signals that came: a library may have made another error of one, in the middle of an import for instance.
     """
+    came: list[int] = []
 
     def end(number: int, _: object) -> None:
+        came.append(number)
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     with handling(end):
-        yield
+        yield came
 
 
 class _Interrupted(BaseException):

@@ -106,8 +106,10 @@ def run() -> int:
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
     for stream in streams:
         stream.reconfigure(errors="replace")
-    with ending_in_order():
+    with ending_in_order() as signals:
         code = main()
+    if signals and code == SeptumError.exit_code:
+        code = 128 + signals[0]
     for stream in streams:
         try:
             stream.flush()
