@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from septum.clusters.profile import Profile
+    from septum.credentials.broker import Broker, BrokerKind
     from septum.credentials.https import Https
     from septum.credentials.iam import ClientAuth
     from septum.credentials.provider import Kind, Provider
@@ -220,18 +221,11 @@ def _iam(
 def _token_broker(
     profile: Profile, environ: Mapping[str, str], https: Https, kind: Kind, audience: str, scopes: list[str]
 ) -> Provider:
-    from septum.credentials.broker import Broker, BrokerToken
+    from septum.credentials.broker import BrokerToken
 
-    variable = profile.id_token_variable
     return BrokerToken(
         kind=kind,
-        broker=Broker(
-            shape=profile.token_broker_kind,
-            url=profile.token_broker,
-            id_token=read_variable(environ, variable),
-            id_token_variable=variable,
-            https=https,
-        ),
+        broker=_broker(environ, https, profile.token_broker_kind, profile.token_broker, profile.id_token_variable),
         issuer=profile.issuer,
         audience=audience,
         scopes=scopes,
@@ -258,7 +252,7 @@ def _found(
 def _proxy(profile: Profile, environ: Mapping[str, str], https: Https) -> Iterator[Provider]:
     if profile.proxy == "no":
         return
-    from septum.credentials.broker import Broker, BrokerProxy
+    from septum.credentials.broker import BrokerProxy
     from septum.credentials.proxy import Expected, ProxyFile, ProxyVariable, usual_path
 
     expected: Expected = Expected(vo=profile.expect_vo, fqan=profile.expect_fqan)
@@ -274,27 +268,22 @@ def _proxy(profile: Profile, environ: Mapping[str, str], https: Https) -> Iterat
             yield ProxyFile(path=path, expected=expected)
     elif not optional or environ.get(profile.proxy_id_token_variable, "").strip():
         variable = profile.proxy_id_token_variable
-        broker = Broker(
-            shape=profile.proxy_broker_kind,
-            url=profile.proxy_broker,
-            id_token=read_variable(environ, variable),
-            id_token_variable=variable,
-            https=https,
-        )
+        broker = _broker(environ, https, profile.proxy_broker_kind, profile.proxy_broker, variable)
         yield BrokerProxy(broker=broker, expected=expected)
 
 
 def _eos(profile: Profile, environ: Mapping[str, str], https: Https) -> Iterator[Provider]:
     if not profile.eos_broker:
         return
-    from septum.credentials.broker import Broker, BrokerEosToken
+    from septum.credentials.broker import BrokerEosToken
 
-    variable = profile.eos_id_token_variable
-    broker = Broker(
-        shape="cat",
-        url=profile.eos_broker,
-        id_token=read_variable(environ, variable),
-        id_token_variable=variable,
-        https=https,
-    )
+    broker = _broker(environ, https, "cat", profile.eos_broker, profile.eos_id_token_variable)
     yield BrokerEosToken(broker=broker, path=profile.eos_path)
+
+
+def _broker(environ: Mapping[str, str], https: Https, shape: BrokerKind, url: str, variable: str) -> Broker:
+    from septum.credentials.broker import Broker
+
+    return Broker(
+        shape=shape, url=url, id_token=read_variable(environ, variable), id_token_variable=variable, https=https
+    )

@@ -72,7 +72,7 @@ class FoundToken:
         # One that is there and wrong is an error, never a reason to look further.
         for place, value in self._candidates():
             if text := value.reveal().strip(_BLANKS):
-                return place, Secret(text)
+                return place, Secret(text, known=False)
         raise CredentialMissingError(
             "no bearer token was found",
             evidence="looked at BEARER_TOKEN, BEARER_TOKEN_FILE, $XDG_RUNTIME_DIR/bt_u<uid>, /tmp/bt_u<uid>",
@@ -80,7 +80,7 @@ class FoundToken:
         )
 
     def _candidates(self) -> Iterator[tuple[str, Secret]]:
-        yield "BEARER_TOKEN", Secret(self.environ.get("BEARER_TOKEN", ""))
+        yield "BEARER_TOKEN", Secret(self.environ.get("BEARER_TOKEN", ""), known=False)
         named = self.environ.get("BEARER_TOKEN_FILE", "").strip()
         if named:
             yield f"file {named}", _read(Path(named))
@@ -92,4 +92,5 @@ class FoundToken:
 
 
 def _read(path: Path) -> Secret:
-    return Secret(read_owned(path, "the bearer token").decode("latin-1"))
+    # Known to the redactor when it has turned out to be a token: see check_token.
+    return Secret(read_owned(path, "the bearer token").decode("latin-1"), known=False)

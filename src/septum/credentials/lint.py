@@ -24,9 +24,9 @@ _UNSURE = frozenset({"password in a URL", "token in a URL", "authorization heade
 _DELEGATED = "x509userproxy"
 """The one command that may name a file of ours: HTCondor delegates the proxy, and sends no copy of it."""
 _FIX = (
-    "Take it out, and replace it: whoever could read it may have done so. Jobs get a proxy by the profile's 'proxy', "
+    "Take it out, and replace it: whoever could read it may have done so. "
+    "Jobs get a proxy by the profile's 'proxy', and tokens by its 'job-tokens'."
 )
-_FIX += "and tokens by its 'job-tokens'."
 
 
 def lint_plan(plan: Plan, root: Path) -> None:

@@ -270,7 +270,7 @@ def _ca_file(profile: Profile, environ: Mapping[str, str], store: Store, now: fl
         from septum.credentials.proxy import read_pem
 
         try:
-            pem = read_pem(Secret(value), f"variable {profile.ca_variable}")
+            pem = read_pem(Secret(value, known=False), f"variable {profile.ca_variable}")
         except SeptumError as err:
             raise _ca_error(f"the variable {profile.ca_variable}", err.what) from None
         warnings = _check_ca(pem, f"the variable {profile.ca_variable}", now)
