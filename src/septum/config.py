@@ -191,6 +191,83 @@ class Resources(Model):
     )
 
 
+class Policies(Model):
+    """What may differ or go beyond the exact merge. Each key is strict by default; what is relaxed is in the report."""
+
+    sums: Literal["exact", "plain"] = Field(
+        "exact",
+        description="`exact`: the exact sum, rounded once, the same for every order. `plain`: one addition after the "
+        "other in the order of the plan, bit for bit what ROOT's hadd gives.",
+    )
+    labels: Literal["equal", "by-name"] = Field(
+        "equal", description="Labels of axes that differ between parts: refused, or bins added by their label."
+    )
+    parameters: Literal["equal", "sum", "first"] = Field(
+        "equal", description="`TParameter` that differs between parts: refused, added, or that of the first part."
+    )
+    strings: Literal["equal", "first"] = Field(
+        "equal", description="`TNamed` and `TObjString` that differ: refused, or that of the first part."
+    )
+    non_finite: Literal["refuse", "keep"] = Field(
+        "refuse", description="NaN or infinity in a bin, an error or a statistic: refused, or added as it is."
+    )
+    averages: Literal["refuse", "sum"] = Field(
+        "refuse", description="Histograms marked as averages (`kIsAverage`): refused, or added as if they were not."
+    )
+    saturation: Literal["refuse", "round"] = Field(
+        "refuse",
+        description="A sum of whole numbers that its type cannot hold (TH1C, S, I, F): refused, or the nearest number "
+        "that it can.",
+    )
+    missing_objects: Literal["refuse", "union"] = Field(
+        "refuse", description="Objects that are in some parts only: refused, or the sum of the parts that have them."
+    )
+    unchecked: Literal["refuse", "hadd"] = Field(
+        "refuse", description="Objects of classes whose merge septum cannot check: refused, or left to hadd."
+    )
+
+    @property
+    def relaxed(self) -> dict[str, str]:
+        """The keys that are not strict, as they are written, with their values."""
+        return self.model_dump(by_alias=True, exclude_defaults=True)
+
+
+class Comparison(Model):
+    """What results are compared with, and what follows."""
+
+    reference: OneLine = Field(
+        "default-branch",
+        min_length=1,
+        description="`default-branch`: its last good pipeline; `tag:v1.2`: the pipeline of a tag; `none`; else a path "
+        "or URL of a file, or of a folder that holds files of the results' names.",
+    )
+    reproducibility: Literal["exact", "statistical", "report"] = Field(
+        "report",
+        description="What ends with an error: `exact`, anything but identical; `statistical`, an object that is "
+        "missing or statistically incompatible; `report`, nothing.",
+    )
+    significance: float = Field(
+        0.001, gt=0, lt=1, description="Below this p-value an object is called different, after correction for trials."
+    )
+
+
+class Publication(Model):
+    """Where large files go when they are too large for an artifact."""
+
+    to: OneLine = Field(
+        min_length=1,
+        description="A folder as `root://…//path`, `https://…` or `s3-presigned:VARIABLE`; `{run}` in it is the run.",
+    )
+    files: Literal["results", "results-and-outputs"] = Field(
+        "results", description="What is published: the results, or the outputs of the parts, too."
+    )
+    above: Size | None = Field(
+        None,
+        description="Publish only what is larger, such as `80 MB`. Left out: everything. What is published is not in "
+        "the artifact: manifest and report name its place and its checksum.",
+    )
+
+
 def _output(value: object) -> object:
     return {"path": value} if isinstance(value, str) else value
 
@@ -247,6 +324,14 @@ class Analysis(Model):
             "`{sample}.root: hists.root` gives one a sample. Left out: every ROOT output under its own name."
         ),
     )
+    policies: Policies = Field(
+        default_factory=lambda: Policies.model_validate({}), description="How strict the merge is."
+    )
+    compare: Comparison = Field(
+        default_factory=lambda: Comparison.model_validate({}),
+        description="What the results are compared with, and what follows.",
+    )
+    publish: Publication | None = Field(None, description="Where large results go instead of the artifact.")
     resources: Resources = Field(
         default_factory=lambda: Resources.model_validate({}), description="What a job asks for."
     )

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -17,7 +17,7 @@ from typing import Any
 
 from septum.errors import StateError
 
-FORMAT = 1
+FORMAT = 2
 Value = str | tuple[str, ...]
 """The value of a part: a text as it stands in `septum.yaml`, or several (the files of a part)."""
 
@@ -78,11 +78,30 @@ class Merge:
     parts: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compare:
+    """What results are compared with, and from which difference on the run ends with an error."""
+
+    reference: str = "default-branch"
+    reproducibility: str = "report"
+    significance: float = 0.001
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    """Where files larger than `above_b` bytes go (None: all); `outputs` says whether those of the parts go, too."""
+
+    to: str
+    outputs: bool = False
+    above_b: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """All that a run needs to know of the analysis, and nothing of the cluster.
 
-    `whole_count` is None for a whole plan; for a choice of its parts, the number of all.
+    `policies` holds the relaxed ones by name, as `septum.yaml` spells them. `whole_count` is None for a whole plan; for
+    a choice of its parts, the number of all.
     """
 
     name: str
@@ -98,7 +117,24 @@ class Plan:
     outputs: tuple[OutputFile, ...]
     merges: tuple[Merge, ...]
     parts: tuple[Part, ...]
+    policies: tuple[tuple[str, str], ...] = ()
+    compare: Compare = field(default_factory=Compare)
+    publish: Publish | None = None
     whole_count: int | None = None
+
+    @cached_property
+    def work(self) -> str:
+        """The sha256 of what decides the content of the results, in hexadecimal: parts, merges, policies.
+
+        Not memory, retries or the cluster: a run with more memory gives the same result, to the bit.
+        """
+        return digest(
+            {
+                "parts": [(part.id, part.fingerprint) for part in self.parts],
+                "merges": [asdict(merge) for merge in self.merges],
+                "policies": sorted(self.policies),
+            }
+        )
 
     @cached_property
     def hash(self) -> str:
@@ -292,5 +328,8 @@ def _from_data(data: dict[str, Any]) -> Plan:
             Merge(result=item["result"], output=item["output"], parts=tuple(item["parts"])) for item in data["merges"]
         ),
         parts=parts,
+        policies=_pairs(data["policies"]),
+        compare=Compare(**data["compare"]),
+        publish=Publish(**data["publish"]) if data["publish"] else None,
         whole_count=data["whole_count"],
     )

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from septum.errors import PlanError
 from septum.files import Files, is_text
 from septum.plan import (
+    Compare,
     Merge,
     OutputFile,
     Part,
     Plan,
+    Publish,
     Request,
     Value,
     fill,
@@ -117,9 +119,19 @@ def make_plan(analysis: Analysis, root: Path, *, image: str | None = None, leave
         outputs=outputs,
         merges=_merges(analysis, parts),
         parts=tuple(parts),
+        policies=tuple(sorted(analysis.policies.relaxed.items())),
+        compare=Compare(**analysis.compare.model_dump()),
+        publish=_publish(analysis),
     )
     _check_command(plan)
     return plan
+
+
+def _publish(analysis: Analysis) -> Publish | None:
+    wanted = analysis.publish
+    if wanted is None:
+        return None
+    return Publish(to=wanted.to, outputs=wanted.files == "results-and-outputs", above_b=wanted.above)
 
 
 def choose(plan: Plan, text: str) -> Plan:

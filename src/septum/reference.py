@@ -185,7 +185,18 @@ def config_page() -> str:
     sections = [("The file", schema)]
     sections += [(_section(name), definition) for name, definition in schema["$defs"].items()]
     # In the order in which the keys of the file lead to them.
-    order = ["The file", "PartBlock", "Sequence", "FileParts", "EntryParts", "Output", "Resources"]
+    order = [
+        "The file",
+        "PartBlock",
+        "Sequence",
+        "FileParts",
+        "EntryParts",
+        "Output",
+        "Policies",
+        "Comparison",
+        "Publication",
+        "Resources",
+    ]
     sections.sort(key=lambda item: [*map(_section, order)].index(item[0]))
     lines = [
         "# septum.yaml",
@@ -211,6 +222,9 @@ _SECTIONS = {
     "FileParts": "Parts from files",
     "EntryParts": "Parts from entries",
     "Output": "An output",
+    "Policies": "Policies of the merge",
+    "Comparison": "Comparison",
+    "Publication": "Publication",
     "Resources": "Resources",
 }
 

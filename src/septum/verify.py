@@ -24,7 +24,7 @@ from septum.units import count, show_duration, show_size
 from septum.worker.sandbox import Status, log_names, output_name, parse_status, status_name
 
 if TYPE_CHECKING:
-    from septum.merge.rootfile import FileSummary
+    from septum.merge.summary import FileSummary
 
 _TAIL_LINES = 8
 _TAIL_B = 4000

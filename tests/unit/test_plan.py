@@ -131,7 +131,7 @@ def test_any_truncation_is_noticed(plan: Plan) -> None:
 def test_another_format_is_named(plan: Plan) -> None:
     """An old septum meets a new plan."""
     document = json.loads(to_json(plan))
-    document["plan"]["format"] = 2
+    document["plan"]["format"] = 1
 
     with pytest.raises(StateError, match="another version of septum"):
         from_json(json.dumps(document), name="plan.json")

@@ -13,7 +13,8 @@ import pytest
 import uproot
 
 from septum.errors import NotConservedError, OutputDamagedError, OutputMissingError, StructureError
-from septum.merge.rootfile import FileSummary, ObjectSummary, Total, entries_by_object, first_difference, summarize
+from septum.merge.rootfile import summarize
+from septum.merge.summary import FileSummary, ObjectSummary, Total, entries_by_object, first_difference
 from tests.fakes.rootfiles import H, write_root
 
 BASE = H(cells=[1, 2, 3, 4, 5])

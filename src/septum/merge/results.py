@@ -14,7 +14,8 @@ from pathlib import Path
 from septum.errors import MergeFailedError, StructureError, UnexpectedFileError
 from septum.ledger import StoredOutput
 from septum.merge.engine import Engine
-from septum.merge.rootfile import FileSummary, Total, entries_by_object, first_difference, summarize
+from septum.merge.rootfile import summarize
+from septum.merge.summary import FileSummary, Total, entries_by_object, first_difference
 from septum.plan import Merge, Plan
 from septum.verify import measure
 

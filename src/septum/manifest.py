@@ -1,0 +1,233 @@
+"""The manifest of a run, `septum.json` in the result folder: all that pages, crates and checks are made from.
+
+Pure values and their text; reads and writes no file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from septum.errors import StateError
+from septum.plan import Value
+
+FORMAT = 2
+NAME = "septum.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One object of a result: its class, and its entries or rows."""
+
+    kind: str
+    entries: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultFile:
+    """One merged file.
+
+    Attributes:
+        name: Its name in the plan.
+        file: Its path relative to the result folder; it says `partial` when parts are missing.
+        size_b: Bytes.
+        sha256: Of the file.
+        stamp: The hash of plan and parts that stands inside of the file; empty for formats that have no place for it.
+        engine: What merged it, with its version.
+        parts: The parts that are in it, in the order of the plan.
+        missing: The parts that should be and are not.
+        objects: What it holds, by path.
+        url: Where it was published; empty when it stands in the folder.
+    """
+
+    name: str
+    file: str
+    size_b: int
+    sha256: str
+    stamp: str = ""
+    engine: str = ""
+    parts: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    objects: Mapping[str, Held] = field(default_factory=dict)
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartOutput:
+    """One output of a part, as it was verified.
+
+    Attributes:
+        path: As `septum.yaml` names it.
+        size_b: Bytes.
+        sha256: Of the file.
+        content: The sha256 of what it holds, without dates and identifiers; empty when it is not merged.
+        url: Where it was published, if it was.
+    """
+
+    path: str
+    size_b: int
+    sha256: str
+    content: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartFacts:
+    """One part and how it went. Times are seconds since the epoch; None where nobody measured.
+
+    Attributes:
+        state: A value of `septum.states.PartState`.
+        cause: The code of the error that it failed with, such as `E301`.
+        log: Path of the end of its standard error below the result folder; only failed parts have one there.
+        submitted_s: When its job entered the queue, by septum's clock.
+        started_s: When the last attempt began, by the worker's clock.
+        cpu_s: CPU time of the last attempt, user and system.
+        memory_b: The largest memory of the last attempt.
+    """
+
+    id: str
+    values: Mapping[str, Value]
+    fingerprint: str
+    state: str
+    attempts: int
+    job: str | None = None
+    host: str | None = None
+    exit_code: int | None = None
+    cause: str | None = None
+    message: str | None = None
+    evidence: str | None = None
+    fix: str | None = None
+    log: str | None = None
+    submitted_s: float | None = None
+    started_s: float | None = None
+    ended_s: float | None = None
+    cpu_s: float | None = None
+    memory_b: int | None = None
+    outputs: tuple[PartOutput, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What each job asked for, the cluster's defaults filled in; None where the cluster does not say."""
+
+    cpus: int | None = None
+    memory_b: int | None = None
+    disk_b: int | None = None
+    time_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What a run ended with: `septum.errors` as data."""
+
+    code: str
+    exit_code: int
+    what: str
+    evidence: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A run and its results.
+
+    Attributes:
+        septum: The version that wrote it.
+        complete: Whether every part of the whole plan is in every result.
+        whole_count: Parts of the whole plan.
+        plan: The plan's hash; `work` that of what decides the content of the results.
+        run: The run's tag.
+        policies: The relaxed policies of the merge, by name.
+        origin: Where the run comes from, by name: `commit`, `ref`, `pipeline-url`, `project-url`, `job-url`,
+            `component`, `user-agent`, as far as known.
+        software: Versions of what took part, by name.
+        began_s: When the run began, `ended_s` when it was over; seconds since the epoch.
+    """
+
+    septum: str
+    name: str
+    complete: bool
+    whole_count: int
+    plan: str
+    work: str
+    run: str
+    cluster: str
+    schedd: str = ""
+    image: str | None = None
+    asked: Asked = field(default_factory=Asked)
+    policies: Mapping[str, str] = field(default_factory=dict)
+    error: Failure | None = None
+    results: tuple[ResultFile, ...] = ()
+    parts: tuple[PartFacts, ...] = ()
+    origin: Mapping[str, str] = field(default_factory=dict)
+    software: Mapping[str, str] = field(default_factory=dict)
+    began_s: float | None = None
+    ended_s: float | None = None
+
+
+def to_json(manifest: Manifest) -> str:
+    """The manifest as text."""
+    return json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str, *, name: str) -> Manifest:
+    """Read a manifest back.
+
+    Args:
+        text: What `to_json` gave.
+        name: Where it came from, for messages.
+
+    Raises:
+        StateError: Damaged, or of another format.
+    """
+    try:
+        data = json.loads(text)
+        if data.pop("format") != FORMAT:
+            raise StateError(
+                f"manifest: {name} was written by another version of septum",
+                fix="read it with the version that wrote it: its key 'septum' says which",
+            )
+        return _from_data(data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StateError(
+            f"manifest: {name} is damaged",
+            evidence=f"{type(error).__name__}: {error}",
+            fix="take the whole result folder from the artifact again",
+        ) from error
+
+
+def _from_data(data: Mapping[str, Any]) -> Manifest:
+    results = tuple(
+        ResultFile(
+            **{
+                **item,
+                "parts": tuple(item["parts"]),
+                "missing": tuple(item["missing"]),
+                "objects": {path: Held(**held) for path, held in item["objects"].items()},
+            }
+        )
+        for item in data["results"]
+    )
+    parts = tuple(
+        PartFacts(
+            **{
+                **item,
+                "values": {
+                    key: tuple(value) if isinstance(value, list) else value for key, value in item["values"].items()
+                },
+                "outputs": tuple(PartOutput(**output) for output in item["outputs"]),
+            }
+        )
+        for item in data["parts"]
+    )
+    return Manifest(
+        **{
+            **data,
+            "asked": Asked(**data["asked"]),
+            "error": Failure(**data["error"]) if data["error"] else None,
+            "results": results,
+            "parts": parts,
+        }
+    )
