@@ -255,6 +255,12 @@ class StructureError(SeptumError):
     code, exit_code = "E401", 41
 
 
+class NotAdditiveError(StructureError):
+    """An output holds what does not add up: NaN, an average, a counter that is full; `policies` can allow it."""
+
+    code, exit_code = "E408", 48
+
+
 class UnexpectedFileError(SeptumError):
     """The folder of the outputs holds a file that no part of the plan wrote."""
 
@@ -271,6 +277,12 @@ class EngineMissingError(SeptumError):
     """No `hadd` was found to merge ROOT files with."""
 
     code, exit_code = "E404", 44
+
+
+class ProvenanceError(SeptumError):
+    """A result and its manifest do not belong together."""
+
+    code, exit_code = "E405", 45
 
 
 # ── 75: try again ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -109,6 +109,34 @@ class ExactSum:
                     level[cell] = -0.0
             self._wide[cell] = held + number
 
+    def take(self, start: int, stop: int) -> ExactSum:
+        """The sums of some cells, by themselves."""
+        taken = ExactSum(stop - start)
+        taken._levels = [level[start:stop].copy() for level in self._levels]
+        taken._special = self._special[start:stop].copy()
+        taken._wide = {cell - start: number for cell, number in self._wide.items() if start <= cell < stop}
+        return taken
+
+    def absolute(self) -> ExactSum:
+        """The sums without their signs."""
+        negative = self.round() < 0
+        for level in self._levels:
+            level[negative] = -level[negative]
+        for cell in self._wide:
+            self._wide[cell] = abs(self._wide[cell])
+        self._special[self._special == _NEGATIVE] = _POSITIVE
+        return self
+
+    def put(self, start: int, other: ExactSum) -> None:
+        """Write the sums of a few cells where nothing has been added yet, from `start` on."""
+        stop = start + other.size
+        while len(self._levels) < len(other._levels):
+            self._levels.append(np.full(self.size, -0.0))
+        for level, theirs in zip(self._levels, other._levels, strict=False):
+            level[start:stop] = theirs
+        self._special[start:stop] = other._special
+        self._wide.update({cell + start: number for cell, number in other._wide.items()})
+
     def round(self) -> Array:
         """The sums, each the float64 next to the exact one, ties to even; shape (size,)."""
         return self._rounded()[0]
@@ -133,7 +161,7 @@ class ExactSum:
             sums, rest = _two_sum(levels[0], levels[1])
         # Where more than two numbers are left, one rounding of a pair is not enough.
         deep = np.any([level != 0 for level in levels[2:]], axis=0) | ~np.isfinite(sums)
-        for cell in np.flatnonzero(deep):
+        for cell in map(int, np.flatnonzero(deep)):
             sums[cell], rest[cell] = _round_one([float(level[cell]) for level in self._levels])
         for cell, number in self._wide.items():
             sums[cell], rest[cell] = _round_whole(number)

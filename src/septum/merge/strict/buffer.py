@@ -1,0 +1,139 @@
+"""Reads the bytes of one streamed object, as ROOT's TBufferFile does: numbers, texts, headers, pointers."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+_COUNTED = 0x40000000
+_NEW_CLASS = 0xFFFFFFFF
+_CLASS = 0x80000000
+_FIRST = 2
+"""ROOT's kMapOffset: what positions in a buffer count from."""
+_REFERENCED = 1 << 4
+_LONG = 255
+_INT4, _UINT4, _UINT2 = struct.Struct(">i"), struct.Struct(">I"), struct.Struct(">H")
+
+
+class DamageError(ValueError):
+    """The bytes are not what they should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The version of a class, and where its bytes end."""
+
+    version: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An object behind a pointer: its class, empty if it was named where nobody looked, and where its bytes end."""
+
+    kind: str
+    end: int
+
+
+class Buffer:
+    """A place in the bytes of an object.
+
+    Args:
+        data: The bytes.
+        key_b: Bytes of the key before them in the file: ROOT counts positions from the key.
+    """
+
+    def __init__(self, data: memoryview, key_b: int) -> None:
+        self.data, self.place = data, 0
+        self._before = key_b + _FIRST
+        self._classes: dict[int, str] = {}
+
+    def skip(self, count: int) -> None:
+        """Go on."""
+        self.place += count
+        if not 0 <= self.place <= len(self.data):
+            raise DamageError(f"byte {self.place} is beyond the {len(self.data)} of the object")
+
+    def byte(self) -> int:
+        """One byte."""
+        self.place += 1
+        return self.data[self.place - 1]
+
+    def int4(self) -> int:
+        """A whole number of four bytes."""
+        self.place += 4
+        return int(_INT4.unpack_from(self.data, self.place - 4)[0])
+
+    def uint4(self) -> int:
+        """The same without a sign."""
+        self.place += 4
+        return int(_UINT4.unpack_from(self.data, self.place - 4)[0])
+
+    def text(self) -> str:
+        """A TString."""
+        length = self.byte()
+        if length == _LONG:
+            length = self.int4()
+        start = self.place
+        self.skip(length)
+        return str(self.data[start : self.place], "utf-8", "surrogateescape")
+
+    def header(self) -> Header:
+        """The bytes and the version before the members of a class.
+
+        Raises:
+            DamageError: The class was written without counting its bytes, or they end beyond the object.
+        """
+        count = self.uint4()
+        if not count & _COUNTED or count == _NEW_CLASS:
+            raise DamageError(f"no count of bytes at {self.place - 4}")
+        end = self.place + (count & ~_COUNTED)
+        if end > len(self.data):
+            raise DamageError(f"a member ends at {end}, beyond the {len(self.data)} bytes of the object")
+        version = int(_UINT2.unpack_from(self.data, self.place)[0])
+        self.place += 2
+        return Header(version, end)
+
+    def skip_object(self) -> int:
+        """Go past a TObject; returns its bits."""
+        self.skip(6)
+        bits = self.uint4()
+        if bits & _REFERENCED:
+            self.skip(2)
+        return bits
+
+    def named(self) -> tuple[str, int]:
+        """Go past a TNamed with its header; returns its name and bits."""
+        end = self.header().end
+        bits = self.skip_object()
+        name = self.text()
+        self.place = end
+        return name, bits
+
+    def pointer(self) -> Start | None:
+        """Begin an object behind a pointer; None for none, or for one that stood before.
+
+        The place is behind the pointer, where the object's own header stands.
+        """
+        count = self.uint4()
+        if not count & _COUNTED or count == _NEW_CLASS:
+            if count & _CLASS:
+                raise DamageError("an object without a count of bytes")
+            return None
+        end = self.place + (count & ~_COUNTED)
+        if end > len(self.data):
+            raise DamageError(f"an object ends at {end}, beyond the {len(self.data)} bytes")
+        at = self.place
+        tag = self.uint4()
+        if tag == _NEW_CLASS:
+            start = self.place
+            stop = bytes(self.data[start:end]).find(b"\0")
+            if stop < 0:
+                raise DamageError("the name of a class has no end")
+            kind = str(self.data[start : start + stop], "utf-8", "surrogateescape")
+            self.place = start + stop + 1
+            self._classes[at + self._before] = kind
+        else:
+            # Named before; perhaps in a member that nobody looked into.
+            kind = self._classes.get(tag & ~_CLASS, "")
+        return Start(kind, end)

@@ -1,0 +1,203 @@
+"""What all parts of one structure share: the objects, their layouts, the bytes that must be equal, and a place for every
+number that adds up.
+
+The numbers of a part are one vector of float64: first those that are float64 in the file, then each narrower type.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from septum.merge.strict.layout import Layout, Range
+
+Array = npt.NDArray[np.float64]
+_TYPES = {"d": ">f8", "f": ">f4", "i": ">i4", "h": ">i2", "b": ">i1"}
+_HALF = 1 << 32
+LIMITS = {"b": (-127, 127), "h": (-32767, 32767), "i": (-2147483647, 2147483647), "q": (-(2**63) + 1, 2**63 - 1)}
+"""The numbers at which ROOT's whole-number histograms stop: a cell with one of them may have lost fills."""
+SINGLE_LIMIT = 2.0**24
+"""At this number a TH1F that counts by ones stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object: where its bytes begin among those of all objects, and how they are laid out."""
+
+    path: str
+    kind: str
+    key_b: int
+    start: int
+    size_b: int
+    layout: Layout
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Where the numbers of one range of one object stand in the vector."""
+
+    entry: int
+    numbers: Range
+    start: int
+
+    @property
+    def stop(self) -> int:
+        """Behind the last one."""
+        return self.start + self.numbers.count
+
+
+class Shape:
+    """One structure.
+
+    Args:
+        entries: The objects, in any order that stays.
+        payload: The bytes of all of them, one behind the other.
+    """
+
+    def __init__(self, entries: Sequence[Entry], payload: bytes) -> None:
+        self.entries, self.payload = tuple(entries), payload
+        self.by_path = {entry.path: number for number, entry in enumerate(self.entries)}
+        self.classes = {entry.path: (entry.kind, entry.key_b) for entry in self.entries}
+        self._fixed = _getter(_gaps(self.entries, len(payload)))
+        self.fixed = self._fixed(memoryview(payload))
+        self.slots: list[Slots] = []
+        self._letters: list[tuple[str, Callable[[memoryview], bytes], int]] = []
+        size = 0
+        for letter in ("d", "f", "i", "h", "b", "q"):
+            ranges = [
+                (number, item)
+                for number, entry in enumerate(self.entries)
+                for item in entry.layout.ranges
+                if item.letter == letter
+            ]
+            if not ranges:
+                continue
+            places = [self._slice(number, item) for number, item in ranges]
+            count = sum(item.count for _, item in ranges)
+            self._letters.append((letter, _getter(places), count))
+            for number, item in ranges:
+                self.slots.append(Slots(number, item, size))
+                size += item.count
+            # The lower halves of the widest whole numbers stand behind the upper ones.
+            size += count if letter == "q" else 0
+        self.size = size
+        in_order = sorted(self.entries, key=lambda entry: entry.path)
+        self._sorted = _getter([slice(entry.start, entry.start + entry.size_b) for entry in in_order])
+        self._prefix = json.dumps([(entry.path, entry.kind, entry.size_b) for entry in in_order]).encode() + b"\0"
+        self._entries_slot, self._weight_slot = self._statistics()
+
+    def _slice(self, number: int, item: Range) -> slice:
+        start = self.entries[number].start
+        return slice(start + item.start, start + item.end)
+
+    def _statistics(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Of each histogram with both, the slots of its entries and of its sum of weights."""
+        by_role = {(slots.entry, slots.numbers.histogram, slots.numbers.role): slots.start for slots in self.slots}
+        pairs = [
+            (start, by_role[entry, histogram, "fTsumw"])
+            for (entry, histogram, role), start in by_role.items()
+            if role == "entries" and (entry, histogram, "fTsumw") in by_role
+        ]
+        table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        return table[:, 0], table[:, 1]
+
+    def agrees(self, payload: bytes) -> bool:
+        """Whether all that must be equal is equal in other bytes of the same sizes."""
+        return len(payload) == len(self.payload) and self._fixed(memoryview(payload)) == self.fixed
+
+    def digest(self, payload: bytes) -> str:
+        """The sha256 of objects and bytes, in hexadecimal; it does not depend on the order of the objects."""
+        made = hashlib.sha256(self._prefix)
+        made.update(self._sorted(memoryview(payload)))
+        return made.hexdigest()
+
+    def numbers(self, payload: bytes) -> Array:
+        """The numbers that add up, shape (size,)."""
+        view = memoryview(payload)
+        vector = np.empty(self.size)
+        at = 0
+        for letter, get, count in self._letters:
+            raw = get(view)
+            if letter == "q":
+                wide = np.frombuffer(raw, ">i8").astype(np.int64)
+                vector[at : at + count] = wide >> 32
+                vector[at + count : at + 2 * count] = wide & (_HALF - 1)
+                at += 2 * count
+            else:
+                vector[at : at + count] = np.frombuffer(raw, _TYPES[letter])
+                at += count
+        return vector
+
+    def stopped(self, vector: Array) -> Slots | None:
+        """The first range in a part's numbers with a cell that ROOT stopped counting in, if there is one."""
+        for slots in self.slots:
+            letter = slots.numbers.letter
+            if letter == "d" or slots.numbers.role != "cells":
+                continue
+            cells = self.cells(slots, vector)
+            if letter == "f":
+                if (cells == SINGLE_LIMIT).any():
+                    return slots
+            elif ((cells <= LIMITS[letter][0]) | (cells >= LIMITS[letter][1])).any():
+                return slots
+        return None
+
+    def cells(self, slots: Slots, vector: Array) -> Array:
+        """The numbers of one range, as float64."""
+        numbers = vector[slots.start : slots.stop]
+        if slots.numbers.letter == "q":
+            lower = self.lower_half(slots)
+            return numbers * _HALF + vector[lower : lower + slots.numbers.count]
+        return numbers
+
+    def lower_half(self, slots: Slots) -> int:
+        """Where the lower halves of a range of the widest whole numbers begin."""
+        count = next(count for letter, _, count in self._letters if letter == "q")
+        return slots.start + count
+
+    def without_statistics(self, vector: Array) -> npt.NDArray[np.bool_]:
+        """For each histogram, whether it has entries and no sum of weights: its statistics are those of its bins."""
+        return np.asarray((vector[self._entries_slot] != 0) & (vector[self._weight_slot] == 0), dtype=np.bool_)
+
+    @property
+    def histograms(self) -> npt.NDArray[np.int64]:
+        """The slots of the sums of weights, in the order of `without_statistics`."""
+        return self._weight_slot
+
+    def at(self, slot: int) -> Slots:
+        """The range that a slot belongs to."""
+        before = [slots for slots in self.slots if slots.start <= slot]
+        return max(before, key=lambda slots: slots.start)
+
+
+def _gaps(entries: Sequence[Entry], size: int) -> list[slice]:
+    """The stretches between the numbers that add up."""
+    places = sorted(
+        (entry.start + item.start, entry.start + item.end) for entry in entries for item in entry.layout.ranges
+    )
+    gaps, at = [], 0
+    for start, end in places:
+        if start > at:
+            gaps.append(slice(at, start))
+        at = end
+    if at < size:
+        gaps.append(slice(at, size))
+    return gaps
+
+
+def _getter(places: Sequence[slice]) -> Callable[[memoryview], bytes]:
+    if not places:
+        return lambda _: b""
+    if len(places) == 1:
+        only = places[0]
+        return lambda view: bytes(view[only])
+    get: Any = itemgetter(*places)
+    return lambda view: b"".join(get(view))

@@ -1,0 +1,127 @@
+"""The streamer information of a file: which members each class wrote, in which order. It comes with every ROOT file."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from septum.merge.strict import codecs
+from septum.merge.strict.buffer import Buffer, DamageError
+from septum.merge.strict.records import RecordError, RootFile, read_key
+
+_INFO = "TStreamerInfo"
+_BASE = "TStreamerBase"
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One member of a class, or one of its bases.
+
+    Attributes:
+        name: The member's name; of a base, its class.
+        kind: ROOT's number of the member's kind, see `TVirtualStreamerInfo::EReadWrite`.
+        type_name: Its type in C++.
+        length: Of a fixed array, its elements.
+        counter: Of an array behind a pointer, the member that holds its length.
+    """
+
+    name: str
+    kind: int
+    type_name: str
+    length: int
+    counter: str
+
+
+Streamers = Mapping[tuple[str, int], tuple[Element, ...]]
+"""The members of each class and version."""
+
+
+def stored_info(file: RootFile) -> bytes:
+    """The file's record of streamer information, unpacked, as it stands.
+
+    Raises:
+        RecordError: There is none, or it is damaged.
+    """
+    header = file.header
+    if not 0 < header.info_place < header.end or header.info_b <= 0:
+        raise RecordError("it has no streamer information")
+    key, _ = read_key(file.data, header.info_place)
+    if key.stored_b != header.info_b or key.place != header.info_place:
+        raise RecordError("its streamer information is not where its header says")
+    try:
+        return bytes(codecs.unpack(file.stored(key), key.size_b))
+    except codecs.BlockError as error:
+        raise RecordError(f"its streamer information: {error}") from error
+
+
+def key_size(file: RootFile) -> int:
+    """Bytes of the key before the streamer information, which numbers inside of it count from."""
+    return read_key(file.data, file.header.info_place)[0].key_b
+
+
+def read(info: bytes, key_b: int) -> Streamers:
+    """The members of every class that a record describes.
+
+    Args:
+        info: As `stored_info` gives it.
+        key_b: As `key_size` gives it.
+
+    Raises:
+        RecordError: Damaged.
+    """
+    buffer = Buffer(memoryview(info), key_b)
+    found: dict[tuple[str, int], tuple[Element, ...]] = {}
+    try:
+        buffer.header()
+        buffer.skip_object()
+        buffer.text()
+        for _ in range(buffer.int4()):
+            start = buffer.pointer()
+            if start is not None and start.kind == _INFO:
+                key, elements = _info(buffer)
+                found[key] = elements
+            if start is not None:
+                buffer.place = start.end
+            buffer.skip(buffer.byte())  # the option of a list's entry
+    except (DamageError, struct.error, IndexError, UnicodeDecodeError) as error:
+        raise RecordError(f"its streamer information is damaged: {error}") from error
+    return found
+
+
+def _info(buffer: Buffer) -> tuple[tuple[str, int], tuple[Element, ...]]:
+    buffer.header()
+    name, _ = buffer.named()
+    buffer.skip(4)  # the checksum
+    version = buffer.int4()
+    array = buffer.pointer()
+    if array is None:
+        return (name, version), ()
+    buffer.header()
+    buffer.skip_object()
+    buffer.text()
+    count, _ = buffer.int4(), buffer.int4()
+    elements = []
+    for _ in range(count):
+        start = buffer.pointer()
+        if start is None:
+            continue
+        elements.append(_element(buffer, start.kind))
+        buffer.place = start.end
+    return (name, version), tuple(elements)
+
+
+def _element(buffer: Buffer, kind: str) -> Element:
+    # Every kind of element begins with a TStreamerElement of its own header.
+    buffer.header()
+    end = buffer.header().end
+    name, _ = buffer.named()
+    number, _, length = buffer.int4(), buffer.int4(), buffer.int4()
+    buffer.skip(4 + 5 * 4)  # dimensions
+    type_name = buffer.text()
+    buffer.place = end
+    counter = ""
+    if kind in {"TStreamerBasicPointer", "TStreamerLoop"}:
+        buffer.skip(4)
+        counter = buffer.text()
+    return Element(name=name, kind=0 if kind == _BASE else number, type_name=type_name, length=length, counter=counter)
