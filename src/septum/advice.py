@@ -141,6 +141,36 @@ ADVICE = MappingProxyType(
             "Use an image that has ROOT, or let pip install a `hadd` beside septum: "
             "`python3 -m pip install 'septum[root]'`."
         ),
+        "E405": (
+            "Do not use the result before you know why: each line that says `WRONG` names one thing that was changed "
+            "after the run. Take the whole result folder from the artifact again; "
+            "[the page on proofs](../how-to/prove-where-a-result-comes-from.md) says what each check means."
+        ),
+        "E406": (
+            "Let septum bring large files to storage with `publish:`: [the page on large results]"
+            "(../how-to/publish-large-results.md) says how. If your GitLab takes larger artifacts than septum knows, set "
+            "`SEPTUM_ARTIFACT_LIMIT`, and retry collect."
+        ),
+        "E407": (
+            "The storage's own words stand under the message, and what septum sees of the credentials that it was "
+            "shown. The results are in the result folder; when the cause is removed, retry collect: what the storage "
+            "has already is compared, and not sent again. [The page on large results](../how-to/publish-large-results.md) "
+            "says what the storage must allow."
+        ),
+        "E500": (
+            "`compare.json` in the result folder names every object and how far it is off; `rounding` means another "
+            "order of additions. If the change is meant, merge it: the next pipeline of the default branch is the new "
+            "reference. [The page on comparisons](../how-to/compare-with-a-reference.md) explains the verdicts."
+        ),
+        "E501": (
+            "The worst objects stand under the message, all of them in `compare.json`. If the change is meant, set "
+            "`compare: reproducibility: report` for this commit, or compare with another reference."
+        ),
+        "E502": (
+            "The message says where it was looked for. A path counts from the folder of `septum.yaml`, and artifacts "
+            "expire. A CI job finds other pipelines with its job token, or with `SEPTUM_GITLAB_TOKEN`, a project "
+            "access token with the scope `read_api`."
+        ),
         "E750": "Wait, and retry the CI job. GitLab does so by itself, twice.",
         "E751": "Wait, and retry the CI job. If it lasts, look at the status page of the issuer.",
         "E752": "Wait, and retry collect. It finds the running jobs by their tag and submits nothing twice.",

@@ -17,6 +17,7 @@ from septum.errors import (
     AuthenticationError,
     ClusterUnreachableError,
     ContactLostError,
+    NotAdditiveError,
     OutputDamagedError,
     PartError,
     PartialResultError,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from septum.clusters.profile import Profile
 
 _FETCH_TRIES = 3
+_STRUCTURE = {StructureError.code, NotAdditiveError.code}
+"""Causes that no tolerance covers: the other parts are not to be trusted either."""
 _LINE_EVERY_S = 60.0
 
 
@@ -137,8 +140,6 @@ class Collector:
 
     def _take_up(self) -> None:
         """Read the outputs that an earlier collect has verified, and clear what it left half done."""
-        from septum.merge.rootfile import summarize
-
         for row in self._ledger.rows(PartState.FAILED):
             self._merger.fail(row.id)
         self._give_back()
@@ -146,19 +147,23 @@ class Collector:
         for item in self._ledger.outputs().values():
             by_part.setdefault(item.part, []).append(item)
         for part, items in by_part.items():
-            named = self._run.plan.by_id[part].describe()
-            summaries = {}
             for item in items:
-                path = self._run.outputs / item.path
-                if measure(path) != (item.size_b, item.sha256):
+                if measure(self._run.outputs / item.path) != (item.size_b, item.sha256):
                     raise OutputDamagedError(
-                        f"{named}: {item.path} is not the file any more that had been verified",
+                        f"{self._run.plan.by_id[part].describe()}: {item.path} is not the file any more that had been "
+                        "verified",
                         fix=f"remove the folder {self._run.folder} and run again",
                     )
-                if self._run.plan.outputs[item.output].path.endswith(".root"):
-                    merged = item.output in self._run.plan.merged_outputs
-                    summaries[item.output] = summarize(path, name=f"{named}: {item.path}", merged=merged)
-            self._merger.add(part, items, summaries)
+        held = self._merger.resume([item for items in by_part.values() for item in items])
+        for part, items in by_part.items():
+            readings = {}
+            for item in items:
+                if (part, item.output) in held:
+                    continue
+                reading = self._merger.read(self._run.plan.by_id[part], item.output, self._run.outputs / item.path)
+                if reading is not None:
+                    readings[item.output] = reading
+            self._merger.add(part, items, readings)
 
     def _give_back(self) -> None:
         """Move outputs that the ledger does not know of back to where they are looked at: septum was killed between."""
@@ -281,7 +286,7 @@ class Collector:
         if masked := sum(mask_file(self._run.incoming / name) for name in log_names(part)):
             self._say(f"warning: part {part} printed {count(masked, 'credential')}; they are masked in its logs")
         try:
-            verified = verify(self._run.plan, self._run.plan.by_id[part], self._run.incoming, report)
+            verified = verify(self._run.plan, self._run.plan.by_id[part], self._run.incoming, report, self._merger.read)
         except (PartError, StructureError) as error:
             if isinstance(error, OutputDamagedError) and tries < _FETCH_TRIES:
                 return
@@ -308,11 +313,12 @@ class Collector:
             "host": verified.status.host,
             "started_s": verified.status.started_s,
             "ended_s": verified.status.ended_s,
+            "cpu_s": verified.status.cpu_s,
         }
         self._ledger.store(part, stored, now_s=now_s, **facts)
         # After the ledger knows: until then, the status must stay where a restarted septum looks for it.
         self._keep_logs(part)
-        self._merger.add(part, stored, verified.summaries)
+        self._merger.add(part, stored, verified.readings)
 
     def _keep_logs(self, part: str) -> None:
         """Keep what the part wrote and its status; drop outputs that are not good."""
@@ -337,7 +343,7 @@ class Collector:
                 evidence=f"{len(here)} parts ended in the ledger, {len(self._run.plan.parts)} in the plan",
                 fix=f"remove the folder {self._run.folder} and run again",
             )
-        if len(failed) > self._run.plan.allowed_missing or any(row.cause == StructureError.code for row in failed):
+        if len(failed) > self._run.plan.allowed_missing or any(row.cause in _STRUCTURE for row in failed):
             return Outcome(results=(), failed=failed, error=failure(self._run, failed))
         lost = {row.id for row in failed}
         if any(lost.issuperset(merge.parts) for merge in self._run.plan.merges):
@@ -365,6 +371,8 @@ def _facts(report: JobReport) -> dict[str, object]:
         facts["job"] = report.job
     if report.host:
         facts["host"] = report.host
+    if report.memory_b is not None:
+        facts["memory_b"] = report.memory_b
     if report.exit_code is not None:
         facts["exit_code"] = report.exit_code
     return facts

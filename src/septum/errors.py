@@ -285,6 +285,39 @@ class ProvenanceError(SeptumError):
     code, exit_code = "E405", 45
 
 
+class TooLargeError(SeptumError):
+    """The results are larger than GitLab takes as an artifact, and nothing says where else they should go."""
+
+    code, exit_code = "E406", 46
+
+
+class UploadError(SeptumError):
+    """A result was not taken by the storage that `publish:` names, or is not there as it was sent."""
+
+    code, exit_code = "E407", 47
+
+
+# ── 50 to 59: the comparison ────────────────────────────────────────────────────────────────────────────────────
+
+
+class DifferentError(SeptumError):
+    """Results are not identical to the reference, and `reproducibility: exact` asks for that."""
+
+    code, exit_code = "E500", 50
+
+
+class IncompatibleError(SeptumError):
+    """Results do not agree with the reference: an object is missing, has another structure, or differs too much."""
+
+    code, exit_code = "E501", 51
+
+
+class NotComparableError(SeptumError):
+    """The reference was not found or cannot be used, or no object is on both sides. Results are not judged by that."""
+
+    code, exit_code = "E502", 52
+
+
 # ── 75: try again ───────────────────────────────────────────────────────────────────────────────────────────────
 
 

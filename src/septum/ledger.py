@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS run   (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS part  (id TEXT PRIMARY KEY, state TEXT NOT NULL, job TEXT,
                                   attempts INTEGER NOT NULL DEFAULT 0, exit_code INTEGER, cause TEXT, message TEXT,
                                   evidence TEXT, fix TEXT, host TEXT,
-                                  started_s INTEGER, ended_s INTEGER) WITHOUT ROWID;
+                                  started_s INTEGER, ended_s INTEGER,
+                                  cpu_s REAL, memory_b INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS output(part TEXT NOT NULL REFERENCES part(id), output INTEGER NOT NULL, path TEXT NOT NULL,
                                   size_b INTEGER NOT NULL, sha256 TEXT NOT NULL,
                                   PRIMARY KEY (part, output)) WITHOUT ROWID;
@@ -37,7 +38,7 @@ CREATE TABLE IF NOT EXISTS event (number INTEGER PRIMARY KEY, time_s REAL NOT NU
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One part as the ledger knows it. Times are seconds since the epoch, on the worker's clock."""
+    """One part as the ledger knows it. Times are seconds since the epoch, on the worker's clock; CPU time is in s."""
 
     id: str
     state: PartState
@@ -51,6 +52,8 @@ class Row:
     host: str | None
     started_s: int | None
     ended_s: int | None
+    cpu_s: float | None = None
+    memory_b: int | None = None
 
 
 _COLUMNS = tuple(field.name for field in fields(Row))
@@ -150,6 +153,20 @@ class Ledger:
         """Store a fact of the run."""
         with self._transaction() as database:
             database.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (key, value))
+
+    def began_s(self) -> float | None:
+        """When the run began, by septum's clock."""
+        with self._guarded():
+            found = self._database.execute("SELECT min(time_s) FROM event").fetchone()
+        return None if found is None or found[0] is None else float(found[0])
+
+    def submitted_s(self) -> dict[str, float]:
+        """When the job of each part entered the queue, by septum's clock."""
+        with self._guarded():
+            found = self._database.execute(
+                "SELECT part, min(time_s) FROM event WHERE state = ? GROUP BY part", (PartState.IDLE.value,)
+            ).fetchall()
+        return {str(part): float(time_s) for part, time_s in found}
 
     def event(self, now_s: float, note: str) -> None:
         """Record something that happened to the run as a whole."""

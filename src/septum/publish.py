@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import septum
 from septum.collect import Outcome
 from septum.errors import SeptumError, StateError
 from septum.ledger import Row, StoredOutput
+from septum.manifest import NAME as MANIFEST
+from septum.manifest import Asked, Failure, Held, Manifest, PartFacts, PartOutput, ResultFile, from_json, to_json
 from septum.merge.results import Result
 from septum.plan import Plan, partial_name
 from septum.state import Receipt, write_whole
@@ -22,7 +22,6 @@ from septum.units import show_size
 from septum.verify import measure
 from septum.worker.sandbox import log_names
 
-MANIFEST = "septum.json"
 SUMMARY = "summary.md"
 KEPT = "parts"
 LOGS = "logs"
@@ -78,14 +77,13 @@ class _Before:
 
 def _manifest_before(folder: Path) -> _Before:
     try:
-        data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        results = {str(item["file"]): str(item["sha256"]) for item in data["results"]}
-        parts = [str(item["id"]) for item in data["parts"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        before = from_json((folder / MANIFEST).read_text(encoding="utf-8"), name=MANIFEST)
+    except (OSError, ValueError, StateError):
         return _Before(results={}, parts=[])
+    results = {result.file: result.sha256 for result in before.results}
     return _Before(
         results={name: sha for name, sha in results.items() if ".." not in Path(name).parts and name[:1] != "/"},
-        parts=[part for part in parts if part.isdecimal()],
+        parts=[part.id for part in before.parts if part.id.isdecimal()],
     )
 
 
@@ -100,28 +98,45 @@ def _set_aside(path: Path) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a run beside its outcome, for the manifest.
+
+    Attributes:
+        rows: All parts as the ledger has them.
+        stored: All verified outputs.
+        contents: The hash of what each merged output holds.
+        asked: What each job asked for.
+        submitted_s: When the job of each part entered the queue.
+        began_s, ended_s: Of the run; seconds since the epoch.
+        origin: Where the run comes from.
+        software: Versions of what took part.
+    """
+
+    rows: Sequence[Row]
+    stored: Mapping[tuple[str, int], StoredOutput] = field(default_factory=dict)
+    contents: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    asked: Asked = field(default_factory=Asked)
+    submitted_s: Mapping[str, float] = field(default_factory=dict)
+    began_s: float | None = None
+    ended_s: float | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
+    software: Mapping[str, str] = field(default_factory=dict)
+
+
 def publish(
-    folder: Path,
-    plan: Plan,
-    receipt: Receipt,
-    outcome: Outcome,
-    *,
-    rows: Sequence[Row],
-    stored: Mapping[tuple[str, int], StoredOutput],
-    outputs: Path,
-    engine: str,
+    folder: Path, plan: Plan, receipt: Receipt, outcome: Outcome, facts: Facts, *, outputs: Path, logs: Path
 ) -> dict[str, Path]:
-    """Write results, manifest and summary.
+    """Write the results, the logs of the parts that failed, and the manifest.
 
     Args:
         folder: The result folder.
         plan: The plan.
         receipt: Of the submission.
-        outcome: How the run ended; without results only manifest and summary are written.
-        rows: All parts as the ledger has them.
-        stored: All verified outputs.
-        outputs: The folder that `stored` is relative to.
-        engine: What merged.
+        outcome: How the run ended; without results only the manifest and logs are written.
+        facts: What else is known.
+        outputs: The folder that the stored outputs are relative to.
+        logs: The folder of the parts' logs.
 
     Returns:
         The published results by their name in the plan.
@@ -130,30 +145,30 @@ def publish(
     whole = outcome.error is None
     published: dict[str, Path] = {}
     if outcome.results or (whole and not plan.merges):
-        _keep_unmerged(folder, plan, stored, outputs)
+        _keep_unmerged(folder, plan, facts.stored, outputs)
     for result in outcome.results:
         partial = bool(result.missing) or plan.whole_count is not None
         target = folder / (partial_name(result.name) if partial else result.name)
         _move(result.path, target)
         published[result.name] = target
-    manifest = _manifest(folder, plan, receipt, outcome, rows, published, engine)
-    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    copied = _copy_logs(folder, outcome.failed, logs)
+    manifest = account(folder, plan, receipt, outcome, facts, published, copied)
+    write_whole(folder / MANIFEST, to_json(manifest))
     write_whole(folder / SUMMARY, summary_text(plan, outcome, published))
     return published
 
 
 def publish_failure(
-    folder: Path, plan: Plan, receipt: Receipt, error: SeptumError, *, rows: Sequence[Row], logs: Path
+    folder: Path, plan: Plan, receipt: Receipt, error: SeptumError, facts: Facts, *, outputs: Path, logs: Path
 ) -> None:
-    """Write manifest and summary of a run that has no result, and the logs of the parts that failed."""
-    outcome = Outcome(results=(), failed=tuple(row for row in rows if row.cause), error=error)
-    _copy_logs(folder, outcome.failed, logs)
-    manifest = _manifest(folder, plan, receipt, outcome, rows, {}, "")
-    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
-    write_whole(folder / SUMMARY, summary_text(plan, outcome, {}))
+    """Write the manifest of a run that has no result, and the logs of the parts that failed."""
+    outcome = Outcome(results=(), failed=tuple(row for row in facts.rows if row.cause), error=error)
+    publish(folder, plan, receipt, outcome, facts, outputs=outputs, logs=logs)
 
 
-def _copy_logs(folder: Path, failed: Sequence[Row], logs: Path) -> None:
+def _copy_logs(folder: Path, failed: Sequence[Row], logs: Path) -> dict[str, str]:
+    """Copy the ends of the logs of the first parts that failed; gives the path of each standard error."""
+    copied = {}
     for row in failed[:MAX_LOGS]:
         for name in log_names(row.id):
             if (logs / name).is_file() and (logs / name).stat().st_size:
@@ -161,6 +176,8 @@ def _copy_logs(folder: Path, failed: Sequence[Row], logs: Path) -> None:
                 with (logs / name).open("rb") as source, (folder / LOGS / name).open("wb") as target:
                     source.seek(max(0, (logs / name).stat().st_size - MAX_LOG_B))
                     shutil.copyfileobj(source, target)
+                copied[row.id] = f"{LOGS}/{name}"  # standard error comes last
+    return copied
 
 
 def _keep_unmerged(folder: Path, plan: Plan, stored: Mapping[tuple[str, int], StoredOutput], outputs: Path) -> None:
@@ -189,57 +206,96 @@ def _copy(source: Path, target: Path) -> None:
         raise
 
 
-def _manifest(
+def account(
     folder: Path,
     plan: Plan,
     receipt: Receipt,
     outcome: Outcome,
-    rows: Sequence[Row],
+    facts: Facts,
     published: Mapping[str, Path],
-    engine: str,
-) -> dict[str, Any]:
+    logs: Mapping[str, str],
+) -> Manifest:
+    """The manifest of a run.
+
+    Args:
+        folder: The result folder.
+        plan: The plan.
+        receipt: Of the submission.
+        outcome: How the run ended.
+        facts: What else is known.
+        published: The results by their name in the plan.
+        logs: Paths of kept logs by part, relative to the folder.
+    """
     error = outcome.error
-    return {
-        "format": 1,
-        "septum": septum.__version__,
-        "name": plan.name,
-        "complete": error is None and plan.whole_count is None,
-        "parts_of_the_whole_plan": plan.whole_count or len(plan.parts),
-        "plan": plan.hash,
-        "run": receipt.tag,
-        "cluster": receipt.cluster,
-        "schedd": receipt.schedd,
-        "image": plan.image,
-        "engine": engine,
-        "error": None if error is None else {"code": error.code, "exit_code": error.exit_code, "what": error.what},
-        "results": [
-            {
-                "name": result.name,
-                "file": published[result.name].relative_to(folder).as_posix(),
-                "size_b": result.size_b,
-                "sha256": result.sha256,
-                "parts": list(result.parts),
-                "missing": list(result.missing),
-                "objects": {
-                    path: {"class": kind, "entries": entries} for path, (kind, entries) in result.objects.items()
-                },
-            }
+    return Manifest(
+        septum=septum.__version__,
+        name=plan.name,
+        complete=error is None and plan.whole_count is None,
+        whole_count=plan.whole_count or len(plan.parts),
+        plan=plan.hash,
+        work=plan.work,
+        run=receipt.tag,
+        cluster=receipt.cluster,
+        schedd=receipt.schedd,
+        image=plan.image,
+        asked=facts.asked,
+        policies=dict(plan.policies),
+        error=None
+        if error is None
+        else Failure(
+            code=error.code, exit_code=error.exit_code, what=error.what, evidence=error.evidence, fix=error.fix
+        ),
+        results=tuple(
+            ResultFile(
+                name=result.name,
+                file=published[result.name].relative_to(folder).as_posix(),
+                size_b=result.size_b,
+                sha256=result.sha256,
+                stamp=result.stamp,
+                engine=result.engine,
+                parts=result.parts,
+                missing=result.missing,
+                objects={path: Held(kind=kind, entries=entries) for path, (kind, entries) in result.objects.items()},
+            )
             for result in outcome.results
-        ],
-        "parts": [
-            {
-                "id": row.id,
-                "values": dict(plan.by_id[row.id].values),
-                "fingerprint": plan.by_id[row.id].fingerprint,
-                "state": _final_state(row, outcome).value,
-                "attempts": row.attempts,
-                "host": row.host,
-                "cause": row.cause,
-                "message": row.message,
-            }
-            for row in rows
-        ],
-    }
+        ),
+        parts=tuple(_part_facts(plan, row, outcome, facts, logs.get(row.id)) for row in facts.rows),
+        origin=facts.origin,
+        software=facts.software,
+        began_s=facts.began_s,
+        ended_s=facts.ended_s,
+    )
+
+
+def _part_facts(plan: Plan, row: Row, outcome: Outcome, facts: Facts, log: str | None) -> PartFacts:
+    part = plan.by_id[row.id]
+    outputs = []
+    for number, output in enumerate(plan.outputs):
+        item = facts.stored.get((row.id, number))
+        if item is not None:
+            content = facts.contents.get((row.id, number), "")
+            outputs.append(PartOutput(path=output.path, size_b=item.size_b, sha256=item.sha256, content=content))
+    return PartFacts(
+        id=row.id,
+        values=dict(part.values),
+        fingerprint=part.fingerprint,
+        state=_final_state(row, outcome).value,
+        attempts=row.attempts,
+        job=row.job,
+        host=row.host,
+        exit_code=row.exit_code,
+        cause=row.cause,
+        message=row.message,
+        evidence=row.evidence,
+        fix=row.fix,
+        log=log,
+        submitted_s=facts.submitted_s.get(row.id),
+        started_s=row.started_s,
+        ended_s=row.ended_s,
+        cpu_s=row.cpu_s,
+        memory_b=row.memory_b,
+        outputs=tuple(outputs),
+    )
 
 
 def _final_state(row: Row, outcome: Outcome) -> PartState:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from septum.credentials import Credentials, Supervisor
     from septum.ledger import Ledger
     from septum.merge.engine import Engine
+    from septum.publish import Facts
 
 Say = Callable[[str], None]
 _HOPELESS = (PartError, StructureError, NotConservedError)
@@ -374,18 +375,12 @@ def _collect_locked(options: Options, say: Say, clock: Clock) -> tuple[Plan, Out
         _check_ledger(ledger, receipt)
         retire_results(plan, options, say)
 
-        def settle(outcome: Outcome, engine: str) -> Mapping[str, Path]:
+        logs = state.folder / "logs"
+
+        def settle(outcome: Outcome, contents: Mapping[tuple[str, int], str]) -> Mapping[str, Path]:
             """Bring the results to their place, while the jobs still hold their outputs."""
-            published = publish.publish(
-                options.result,
-                plan,
-                receipt,
-                outcome,
-                rows=ledger.rows(),
-                stored=ledger.outputs(),
-                outputs=run.outputs,
-                engine=engine,
-            )
+            facts = _facts_of(plan, profile, ledger, options, clock, contents)
+            published = publish.publish(options.result, plan, receipt, outcome, facts, outputs=run.outputs, logs=logs)
             # Last: until here, a collect that is started again merges anew.
             merged = {result.name: (plan.by_result[result.name].output, result.parts) for result in outcome.results}
             ledger.finish(merged, now_s=clock.now())
@@ -395,9 +390,8 @@ def _collect_locked(options: Options, say: Say, clock: Clock) -> tuple[Plan, Out
             outcome, published = _collect(run, ledger, profile, options, say, clock, settle)
         except SeptumError as error:
             publish.clear_old(options.result, plan)
-            publish.publish_failure(
-                options.result, plan, receipt, error, rows=ledger.rows(), logs=state.folder / "logs"
-            )
+            facts = _facts_of(plan, profile, ledger, options, clock, {})
+            publish.publish_failure(options.result, plan, receipt, error, facts, outputs=run.outputs, logs=logs)
             if isinstance(error, (*_HOPELESS, CancelledError)):
                 ledger.note(_ENDED, error.code)
             raise
@@ -408,6 +402,38 @@ def _collect_locked(options: Options, say: Say, clock: Clock) -> tuple[Plan, Out
     if outcome.error is None:
         state.drop_outputs()
     return plan, outcome, published
+
+
+def _facts_of(
+    plan: Plan,
+    profile: Profile,
+    ledger: Ledger,
+    options: Options,
+    clock: Clock,
+    contents: Mapping[tuple[str, int], str],
+) -> Facts:
+    """What the manifest says beside the outcome."""
+    from septum.manifest import Asked
+    from septum.provenance.origin import origin, software
+    from septum.publish import Facts
+
+    request = plan.request
+    return Facts(
+        rows=ledger.rows(),
+        stored=ledger.outputs(),
+        contents=contents,
+        asked=Asked(
+            cpus=request.cpus or profile.default_cpus,
+            memory_b=request.memory_b or profile.default_memory,
+            disk_b=request.disk_b or profile.default_disk,
+            time_s=request.time_s or profile.default_time,
+        ),
+        submitted_s=ledger.submitted_s(),
+        began_s=ledger.began_s(),
+        ended_s=clock.now(),
+        origin=origin(options.environ, folder=options.root, own=[options.state, options.result]),
+        software=software(),
+    )
 
 
 def retire_results(plan: Plan, options: Options, say: Say) -> None:
@@ -430,15 +456,16 @@ def _check_cluster(receipt: Receipt, profile: Profile, options: Options) -> None
         )
 
 
-def find_engine(plan: Plan, options: Options) -> Engine:
-    """What merges the results of the plan.
+def check_engines(plan: Plan, options: Options) -> None:
+    """Look, before there are jobs, whether what merges the results is installed, as far as that can be known.
 
     Raises:
-        EngineMissingError: It is not there.
+        EngineMissingError: A result's format has no engine here.
     """
-    from septum.merge.engine import NoEngine, find_hadd
+    from septum.merge.choice import check
 
-    return find_hadd(options.environ) if plan.merges else NoEngine()
+    for merge in plan.merges:
+        check(plan.outputs[merge.output].path, environ=options.environ, policies=dict(plan.policies))
 
 
 def _collect(
@@ -448,13 +475,18 @@ def _collect(
     options: Options,
     say: Say,
     clock: Clock,
-    settle: Callable[[Outcome, str], Mapping[str, Path]],
+    settle: Callable[[Outcome, Mapping[tuple[str, int], str]], Mapping[str, Path]],
 ) -> tuple[Outcome, Mapping[str, Path]]:
     from septum.collect import Collector
+    from septum.merge.choice import choose
     from septum.merge.results import Merger
 
-    engine = find_engine(run.plan, options)
-    merger = Merger(run.plan, engine, outputs=run.outputs, scratch=run.folder / "merge")
+    policies = dict(run.plan.policies)
+
+    def choose_engine(path: Path, name: str) -> Engine:
+        return choose(path, name=name, environ=options.environ, policies=policies)
+
+    merger = Merger(run.plan, choose_engine, outputs=run.outputs, scratch=run.folder / "merge")
     with (
         _credentials(profile, options, say) as supervisor,
         _backend(run, profile, supervisor.credentials, options) as backend,
@@ -480,7 +512,7 @@ def _collect(
         except _HOPELESS:
             _clean_queue(backend, say)
             raise
-        published = settle(outcome, engine.name)
+        published = settle(outcome, merger.contents)
         _clean_queue(backend, say)
     return outcome, published
 

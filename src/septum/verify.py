@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from septum.units import count, show_duration, show_size
 from septum.worker.sandbox import Status, log_names, output_name, parse_status, status_name
 
 if TYPE_CHECKING:
-    from septum.merge.summary import FileSummary
+    from septum.merge.engine import Reading
 
 _TAIL_LINES = 8
 _TAIL_B = 4000
@@ -33,10 +33,10 @@ _FIRST_SIGNAL_CODE = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """A part that delivered; `summaries` holds one for each ROOT output, by its number."""
+    """A part that delivered; `readings` holds what was read of its outputs, by their numbers."""
 
     status: Status
-    summaries: Mapping[int, FileSummary]
+    readings: Mapping[int, Reading]
 
 
 def has_status(folder: Path, part_id: str) -> bool:
@@ -44,7 +44,11 @@ def has_status(folder: Path, part_id: str) -> bool:
     return (folder / status_name(part_id)).is_file()
 
 
-def verify(plan: Plan, part: Part, folder: Path, report: JobReport) -> Verified:
+Read = Callable[[Part, int, Path], "Reading | None"]
+"""Reads and checks one output of a part, by its number; None for one that nothing reads."""
+
+
+def verify(plan: Plan, part: Part, folder: Path, report: JobReport, read: Read) -> Verified:
     """Judge one part by what came back from it.
 
     Args:
@@ -52,6 +56,7 @@ def verify(plan: Plan, part: Part, folder: Path, report: JobReport) -> Verified:
         part: The part.
         folder: Where its files have been fetched to.
         report: What the backend says of its job.
+        read: Reads an output that arrived whole.
 
     Raises:
         PartError: Of the class that says why the part did not deliver.
@@ -91,14 +96,14 @@ def verify(plan: Plan, part: Part, folder: Path, report: JobReport) -> Verified:
             evidence=evidence,
             fix=f"run it here to see more: septum run --cluster local --parts {part.id}",
         )
-    found = _verify_outputs(plan, part, folder, status, where)
+    found = _verify_outputs(plan, part, folder, status, where, read)
     if report.exit_code not in {None, 0}:
         raise PartExitError(
             f"{name}: its job ended with exit code {report.exit_code}, though its command ended well",
             evidence=evidence,
             fix="the worker's own words stand above; try again",
         )
-    return Verified(status=status, summaries=found)
+    return Verified(status=status, readings=found)
 
 
 def time_out(plan: Plan, part: Part, evidence: str) -> PartTimeoutError:
@@ -150,10 +155,8 @@ def _printable(line: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\t" else "?" for letter in line)[:300]
 
 
-def _verify_outputs(plan: Plan, part: Part, folder: Path, status: Status, where: str) -> dict[int, FileSummary]:
-    from septum.merge.rootfile import summarize
-
-    summaries: dict[int, FileSummary] = {}
+def _verify_outputs(plan: Plan, part: Part, folder: Path, status: Status, where: str, read: Read) -> dict[int, Reading]:
+    readings: dict[int, Reading] = {}
     for number, output in enumerate(plan.outputs):
         name = f"{part.describe()}: {output.path}"
         recorded = status.outputs[number] if number < len(status.outputs) else None
@@ -172,10 +175,10 @@ def _verify_outputs(plan: Plan, part: Part, folder: Path, status: Status, where:
                 f"the worker wrote {show_size(recorded.size_b)}, sha256 {recorded.sha256[:16]}…",
                 fix="try again; if it stays, a disk of the worker or of the access point is full or broken",
             )
-        if output.path.endswith(".root"):
-            merged = number in plan.merged_outputs
-            summaries[number] = summarize(path, name=name, expected=output.objects, merged=merged)
-    return summaries
+        reading = read(part, number, path)
+        if reading is not None:
+            readings[number] = reading
+    return readings
 
 
 def measure(path: Path) -> tuple[int, str]:

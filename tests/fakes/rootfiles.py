@@ -12,6 +12,10 @@ import uproot
 from uproot.writing.identify import to_TAxis, to_TH1x, to_THashList, to_TObjString
 
 from septum.errors import MergeFailedError
+from septum.merge.engine import Merging, Target
+from septum.merge.ranges import RangeMerging
+from septum.merge.rootfile import summarize
+from septum.merge.summary import FileSummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +101,16 @@ class Adder:
     def name(self) -> str:
         """Name and place, for the report."""
         return "adder (tests)"
+
+    two_levels = True
+
+    def read(self, path: Path, *, name: str, expected: Sequence[str] = ()) -> FileSummary:
+        """Read a file with uproot."""
+        return summarize(path, name=name, expected=expected)
+
+    def begin(self, target: Target) -> Merging:
+        """Begin a result."""
+        return RangeMerging(self, target)
 
     def merge(self, target: Path, sources: Sequence[Path], *, title: str) -> None:
         """Add the histograms of the sources."""

@@ -14,7 +14,7 @@ import uproot
 
 from septum.errors import EngineMissingError, MergeFailedError, NotConservedError, OutputDamagedError, StructureError
 from septum.ledger import StoredOutput
-from septum.merge.engine import Hadd, find_hadd
+from septum.merge.hadd import Hadd, find_hadd
 from septum.merge.results import Merger, Result
 from septum.merge.rootfile import summarize
 from septum.verify import measure
@@ -40,12 +40,14 @@ def _merge(
     plan = plan_of(seeds(len(parts)), folder)
     outputs = folder / "outputs"
     outputs.mkdir()
-    merger = Merger(plan, hadd, outputs=outputs, scratch=folder / "merge")
+    merger = Merger(plan, lambda _path, _name: hadd, outputs=outputs, scratch=folder / "merge")
     for part, objects in zip(plan.parts, parts, strict=True):
         path = write_root(outputs / output_name(part.id, 0), objects, trees=trees)
         size_b, sha256 = measure(path)
         stored = StoredOutput(part=part.id, output=0, path=path.name, size_b=size_b, sha256=sha256)
-        merger.add(part.id, [stored], {0: summarize(path, name=part.id)})
+        reading = merger.read(part, 0, path)
+        assert reading is not None
+        merger.add(part.id, [stored], {0: reading})
         merger.merge_ready()
     (result,) = merger.finish()
     return result
@@ -77,7 +79,7 @@ def test_profiles_and_more_dimensions_add_up(tmp_path: Path, hadd: Hadd) -> None
     plan = plan_of(seeds(3), tmp_path)
     outputs = tmp_path / "outputs"
     outputs.mkdir()
-    merger = Merger(plan, hadd, outputs=outputs, scratch=tmp_path / "merge")
+    merger = Merger(plan, lambda _path, _name: hadd, outputs=outputs, scratch=tmp_path / "merge")
     rng = np.random.default_rng(3)
     for part in plan.parts:
         path = outputs / output_name(part.id, 0)
@@ -89,7 +91,9 @@ def test_profiles_and_more_dimensions_add_up(tmp_path: Path, hadd: Hadd) -> None
             file["two"], file["profile"] = two, profile
         size_b, sha256 = measure(path)
         stored = StoredOutput(part=part.id, output=0, path=path.name, size_b=size_b, sha256=sha256)
-        merger.add(part.id, [stored], {0: summarize(path, name=part.id)})
+        reading = merger.read(part, 0, path)
+        assert reading is not None
+        merger.add(part.id, [stored], {0: reading})
     (result,) = merger.finish()
 
     assert {path: kind for path, (kind, _) in result.objects.items()} == {"two": "TH2D", "profile": "TProfile"}

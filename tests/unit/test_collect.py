@@ -76,7 +76,7 @@ class Rig:
                 backend=FakeBackend(self.cluster),
                 ledger=ledger,
                 profile=self.profile,
-                merger=Merger(self.plan, self.engine, outputs=self.run.outputs, scratch=self.run.folder / "merge"),
+                merger=Merger(self.plan, lambda _path, _name: self.engine, outputs=self.run.outputs, scratch=self.run.folder / "merge"),
                 keep_fresh=self._keep_fresh,
                 say=lambda line: self.said.append((self.clock.passed_s, line)),
                 clock=self.clock,

@@ -166,7 +166,7 @@ def test_single_precision_is_rounded_once(terms: list[float]) -> None:
 def test_single_precision_of_many() -> None:
     """The same against exact arithmetic, for thousands of cells close to ties."""
     draw = np.random.default_rng(3)
-    halves: Array = draw.integers(2**23, 2**24, 4_000) + 0.5
+    halves = draw.integers(2**23, 2**24, 4_000).astype(np.float64) + np.float64(0.5)
     rests = draw.choice([0.0, 2.0**-40, -(2.0**-40), 2.0**-70, -(2.0**-70)], 4_000)
 
     found = _sum([halves, rests]).round_single()

@@ -8,7 +8,8 @@ import pytest
 
 from septum.errors import MergeFailedError, NotConservedError, SeptumError, StructureError, UnexpectedFileError
 from septum.ledger import StoredOutput
-from septum.merge.results import Merger, Result, _ranges
+from septum.merge.ranges import ranges
+from septum.merge.results import Merger, Result
 from septum.merge.rootfile import summarize
 from septum.plan import Plan
 from septum.verify import measure
@@ -25,7 +26,7 @@ class Rig:
         self.engine = engine or Adder()
         self.outputs, self.scratch = folder / "outputs", folder / "merge"
         self.outputs.mkdir()
-        self.merger = Merger(self.plan, self.engine, outputs=self.outputs, scratch=self.scratch)
+        self.merger = Merger(self.plan, lambda _path, _name: self.engine, outputs=self.outputs, scratch=self.scratch)
 
     def deliver(self, part: str, histogram: H | None = None, *, output: int = 0, name: str = "h") -> StoredOutput:
         """One output of a part: its number in the second bin by default."""
@@ -33,7 +34,9 @@ class Rig:
         write_root(path, {name: histogram or H(cells=[1, int(part), 2, 0])})
         size_b, sha256 = measure(path)
         stored = StoredOutput(part=part, output=output, path=path.name, size_b=size_b, sha256=sha256)
-        self.merger.add(part, [stored], {output: summarize(path, name=part)})
+        reading = self.merger.read(self.plan.by_id[part], output, path)
+        assert reading is not None
+        self.merger.add(part, [stored], {output: reading})
         return stored
 
     def deliver_all(self) -> None:
@@ -127,7 +130,7 @@ def test_ranges_are_merged_while_parts_arrive(tmp_path: Path) -> None:
 def test_ranges_hold_every_part_once(count: int) -> None:
     """In order, and never so many that one call takes them all."""
     parts = [f"{number:04d}" for number in range(count)]
-    ranges = _ranges(parts)
+    stretches = ranges(parts)
 
     assert [part for stretch in ranges for part in stretch] == parts
     assert max(len(stretch) for stretch in ranges) <= max(40, count**0.5)
@@ -185,7 +188,7 @@ def test_a_part_with_another_structure(tmp_path: Path, odd: H, name: str, positi
     assert rig.engine.calls == []
 
 
-def test_an_odd_part_stops_ranges(tmp_path: Path) -> None:
+def test_an_odd_part_stopsranges(tmp_path: Path) -> None:
     """Nothing more is merged once two structures are known."""
     rig = Rig(tmp_path, seeds(45))
     rig.deliver("0044", H(cells=[0] * 9))

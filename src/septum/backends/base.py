@@ -60,6 +60,7 @@ class JobReport:
         reason: Why it is held or removed, in the backend's words.
         timed_out: Whether the backend stopped it because it ran longer than the plan allows.
         host: The worker.
+        memory_b: The largest memory that was seen, in bytes; None if nobody measured.
     """
 
     part: str
@@ -74,6 +75,7 @@ class JobReport:
     reason: str = ""
     timed_out: bool = False
     host: str = ""
+    memory_b: int | None = None
 
 
 class Backend(Protocol):

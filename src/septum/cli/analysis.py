@@ -151,14 +151,14 @@ def _collect(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from septum.collect import SystemClock
-    from septum.stages import collect, find_engine, prepare, retire_results, submit
+    from septum.stages import check_engines, collect, prepare, retire_results, submit
 
     options = _options(args)
     clock = SystemClock()
     with section("prepare", "prepare"):
         plan = prepare(options, say, only=args.parts)
         _show_plan(plan)
-        find_engine(plan, options)  # now rather than after hours of jobs
+        check_engines(plan, options)  # now rather than after hours of jobs
         retire_results(plan, options, say)
     with section("submit", f"submit to {options.cluster}"):
         _show_submitted(submit(options, say, clock))

@@ -32,7 +32,7 @@ _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH
 
 def hadd(context: Context) -> Outcome:
     """There is a `hadd`, and it starts."""
-    from septum.merge.engine import find_hadd
+    from septum.merge.hadd import find_hadd
 
     plan = context.value(PLAN)
     if plan is not None and not plan.merges:

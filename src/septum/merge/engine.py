@@ -1,126 +1,114 @@
-"""The engines that merge files. An engine is believed only after its result has been read back."""
+"""What merges: the words that engines and the merger of a run meet in. An engine is believed only after a check."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import re
-import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from septum.errors import EngineMissingError, MergeFailedError
-
-_DEADLINE_S = 4 * 3600.0
-# What hadd prints while it loses something and ends with 0 (ROOT 6.40).
-_BAD_WORDS = re.compile(
-    r"^(Error|SysError|Fatal) in <|Recover|probably not closed|Warning in <.*([Mm]erg|Add)", re.MULTILINE
-)
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "ROOTSYS")
+from septum.provenance.stamp import inscription, safe_name
 
 
-class Engine(Protocol):
-    """Merges files of one format."""
+class Reading(Protocol):
+    """What an engine has read of one output, and checked."""
 
     @property
-    def name(self) -> str:
-        """Name and place, for the report."""
+    def digest(self) -> str:
+        """The sha256 of what the output holds, without dates and identifiers."""
 
-    def merge(self, target: Path, sources: Sequence[Path], *, title: str) -> None:
-        """Merge sources, in this order, into a new file.
 
-        Args:
-            target: Must not exist; what stands there after an error is worthless.
-            sources: At least one.
-            title: Goes into the file instead of its name, so that equal inputs give equal bytes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One result that is to be made.
+
+    Attributes:
+        name: Its name in the plan.
+        parts: The parts that go into it, in the order of the plan.
+        describe: How messages name a part, by its id.
+        source: Gives the file of a part that has been added, after a look that it is still the same.
+        stamp: Makes the stamp that goes into the file, from the parts that are in and the hashes of what they hold.
+        scratch: A folder for partial merges.
+        key: Begins the names of all files there; no two targets share it.
+        policies: The relaxed policies by name.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    describe: Mapping[str, str] = field(default_factory=dict)
+    source: Callable[[str], Path]
+    stamp: Callable[[Sequence[tuple[str, str]]], str] = lambda _: ""
+    scratch: Path
+    key: str
+    policies: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """Where the finished file stands until it is published."""
+        return self.scratch / f"{self.key}{Path(self.name).suffix}"
+
+    def inscription(self, stamp: str) -> str:
+        """The name that the file has for itself: the stamp, if there is one, and the name of the result."""
+        return inscription(stamp, self.name) if stamp else safe_name(self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A merged and verified file at `Target.path`.
+
+    Attributes:
+        parts: The parts that are in it, in the order of the plan.
+        objects: Class and entries of each object, by path.
+        stamp: What stands inside of it; empty if the format has no place for it.
+    """
+
+    parts: tuple[str, ...]
+    objects: Mapping[str, tuple[str, float]]
+    stamp: str
+
+
+class Merging(Protocol):
+    """The merge of one result, part by part."""
+
+    def add(self, part: str, reading: Any, *, sha256: str) -> None:
+        """Take in a part whose output has been read and verified; `sha256` is that of its file."""
+
+    def fail(self, part: str) -> None:
+        """Know that a part will not deliver."""
+
+    def ready(self) -> int:
+        """Do what can be done before the last part; returns how many steps were done."""
+
+    def finish(self) -> Finished:
+        """Merge what is left, write the file, and verify it.
 
         Raises:
-            MergeFailedError: The engine failed or complained.
+            MergeFailedError: The engine failed.
+            StructureError: Parts differ in what must be equal.
+            NotConservedError: The file does not hold the sum of its parts.
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Hadd:
-    """ROOT's `hadd`."""
-
-    program: Path
-    environ: Mapping[str, str]
+class Engine(Protocol):
+    """Reads and merges the files of one output of the plan."""
 
     @property
     def name(self) -> str:
-        """Name and place, for the report."""
-        return f"hadd ({self.program})"
+        """Name and version, for the report."""
 
-    def merge(self, target: Path, sources: Sequence[Path], *, title: str) -> None:
-        """Merge ROOT files; exit code and every word on standard error count."""
-        # `?reproducible` fixes the dates and the identifier in the file; -k would skip broken files silently.
-        # Relative paths: ROOT expands parentheses, `$`, `#` and `?` in a name, which the user's folders may have.
-        folder = target.parent.resolve()
-        names = [os.path.relpath(source.resolve(), folder) for source in sources]
-        command = [str(self.program.absolute()), "-f", "-v", "1", f"{target.name}?reproducible={title}", *names]
-        try:
-            done = subprocess.run(
-                command,
-                cwd=folder,
-                env={name: self.environ[name] for name in _KEPT if name in self.environ},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_DEADLINE_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise MergeFailedError(
-                f"merge: hadd did not run to its end for {title}",
-                evidence=str(error)[:300],
-                fix="check the ROOT installation",
-            ) from error
-        said = (done.stdout + done.stderr).decode("utf-8", "replace")
-        bad = _BAD_WORDS.search(said)
-        if done.returncode != 0 or bad:
-            lines = said.strip().splitlines()
-            shown = [line for line in lines if _BAD_WORDS.search(line)][:5] or lines[-5:]
-            raise MergeFailedError(
-                f"merge: hadd failed for {title} with exit code {done.returncode}",
-                evidence="\n".join(shown),
-                fix="look at the files of the state folder; nothing was written to the result folder",
-            )
+    def read(self, path: Path, *, name: str, expected: Sequence[str] = ()) -> Reading:
+        """Read one file to its last byte.
 
+        Args:
+            path: The file.
+            name: How messages name it: the output and its part.
+            expected: Objects that must be in it.
 
-@dataclass(frozen=True, slots=True)
-class NoEngine:
-    """Stands where a plan has nothing to merge."""
+        Raises:
+            OutputDamagedError: It is damaged.
+            OutputMissingError: An expected object is not there.
+            StructureError: It holds something whose merge cannot be checked.
+        """
 
-    name: str = "none"
-
-    def merge(self, target: Path, sources: Sequence[Path], *, title: str) -> None:
-        """There is nothing to merge, so nobody calls this."""
-        raise MergeFailedError(f"merge: {title} has no engine: {len(sources)} files for {target}", fix="report this")
-
-
-def find_hadd(environ: Mapping[str, str]) -> Hadd:
-    """Find `hadd`: SEPTUM_HADD, PATH, ROOTSYS, or the PyPI package `root`, in this order.
-
-    Raises:
-        EngineMissingError: There is none.
-    """
-    named = environ.get("SEPTUM_HADD")
-    if named and not os.access(named, os.X_OK):
-        raise EngineMissingError(
-            f"merge: SEPTUM_HADD is {named!r}, which cannot be run", fix="correct or unset SEPTUM_HADD"
-        )
-    candidates = [named, shutil.which("hadd", path=environ.get("PATH"))]
-    candidates += [os.path.join(environ["ROOTSYS"], "bin", "hadd")] if environ.get("ROOTSYS") else []  # noqa: PTH118
-    # Only the place is asked for: importing ROOT takes a second and prints.
-    wheel = importlib.util.find_spec("ROOT")
-    candidates += [str(Path(wheel.origin).parent / "bin" / "hadd")] if wheel and wheel.origin else []
-    for candidate in candidates:
-        if candidate and os.access(candidate, os.X_OK):
-            return Hadd(Path(candidate), dict(environ))
-    raise EngineMissingError(
-        "merge: no hadd was found to merge ROOT files with",
-        evidence="looked at: SEPTUM_HADD, PATH, ROOTSYS, the Python package 'root'",
-        fix="set up ROOT in this CI job, or: python3 -m pip install 'septum[root]'",
-    )
+    def begin(self, target: Target) -> Merging:
+        """Begin a result."""

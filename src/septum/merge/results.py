@@ -1,25 +1,28 @@
-"""Merges the verified outputs of a plan into its results, range by range while parts still arrive.
+"""Merges the verified outputs of a plan into its results while parts still arrive, each output with its engine.
 
-A range is a fixed stretch of the plan, so the sums are made in the same order whatever order the parts arrive in,
-and the same parts give the same bytes.
+A merge takes an explicit list of parts; a file that no part of the plan wrote, or that is not what it was when it was
+verified, ends it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from septum.errors import MergeFailedError, StructureError, UnexpectedFileError
+from septum.errors import MergeFailedError, UnexpectedFileError
 from septum.ledger import StoredOutput
-from septum.merge.engine import Engine
-from septum.merge.rootfile import summarize
-from septum.merge.summary import FileSummary, Total, entries_by_object, first_difference
-from septum.plan import Merge, Plan
+from septum.merge.engine import Engine, Merging, Reading, Target
+from septum.plan import Merge, Part, Plan
+from septum.provenance.stamp import stamp
 from septum.verify import measure
 
-_SMALLEST_RANGE = 20
+if TYPE_CHECKING:
+    from septum.merge.strict.merging import Strict
+
+Choose = Callable[[Path, str], Engine]
+"""The engine for an output: from its first file, and the path that `septum.yaml` gives it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,8 @@ class Result:
         parts: The parts that are in it, in the order of the plan.
         missing: The parts that should be and are not.
         objects: Class and entries of each object.
+        stamp: What stands inside of it.
+        engine: What merged it.
     """
 
     name: str
@@ -41,6 +46,8 @@ class Result:
     parts: tuple[str, ...]
     missing: tuple[str, ...]
     objects: Mapping[str, tuple[str, float]]
+    stamp: str = ""
+    engine: str = ""
 
 
 class Merger:
@@ -48,74 +55,124 @@ class Merger:
 
     Args:
         plan: The plan.
-        engine: The engine.
+        choose: Gives the engine of an output.
         outputs: The folder of the verified outputs.
         scratch: A folder of its own for partial merges.
     """
 
-    def __init__(self, plan: Plan, engine: Engine, *, outputs: Path, scratch: Path) -> None:
-        self._plan, self._engine, self._outputs, self._scratch = plan, engine, outputs, scratch
+    def __init__(self, plan: Plan, choose: Choose, *, outputs: Path, scratch: Path) -> None:
+        self._plan, self._choose, self._outputs, self._scratch = plan, choose, outputs, scratch
         self._stored: dict[tuple[str, int], StoredOutput] = {}
         self._failed: set[str] = set()
-        self._structures: dict[str, dict[str, list[str]]] = {}
-        self._examples: dict[tuple[str, str], FileSummary] = {}
-        self._totals: dict[str, Total] = {merge.result: Total() for merge in plan.merges}
-        self._results_of: dict[tuple[str, int], list[str]] = {}
+        self._engines: dict[int, Engine] = {}
+        self._mergings: dict[str, Merging] = {}
+        self._merges_of: dict[tuple[str, int], list[Merge]] = {}
         for merge in plan.merges:
             for part in merge.parts:
-                self._results_of.setdefault((part, merge.output), []).append(merge.result)
-        self._partials: dict[tuple[str, int], tuple[Path, tuple[str, ...]]] = {}
+                self._merges_of.setdefault((part, merge.output), []).append(merge)
+        self.contents: dict[tuple[str, int], str] = {}
+        """The sha256 of what each merged output holds, by part and number of the output."""
 
-    def add(self, part: str, stored: Sequence[StoredOutput], summaries: Mapping[int, FileSummary]) -> None:
-        """Take in the verified outputs of one part."""
-        for item in stored:
-            self._stored[(part, item.output)] = item
-        for number, summary in summaries.items():
-            digest = summary.structure
-            for result in self._results_of.get((part, number), ()):
-                self._structures.setdefault(result, {}).setdefault(digest, []).append(part)
-                self._examples.setdefault((result, digest), summary)
-                if len(self._structures[result]) == 1:
-                    self._totals[result].add(summary)
+    # ── what arrives ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def read(self, part: Part, number: int, path: Path) -> Reading | None:
+        """Read one output and check it; None for one that is not merged and is no ROOT file.
+
+        Raises:
+            PartError: It is damaged, or an object is missing.
+            StructureError: It holds something whose merge cannot be checked.
+            EngineMissingError: What would merge it is not installed.
+        """
+        output = self._plan.outputs[number]
+        name = f"{part.describe()}: {output.path}"
+        if number in self._plan.merged_outputs:
+            return self._engine(number, path).read(path, name=name, expected=output.objects)
+        if not output.path.endswith(".root"):
+            return None
+        from septum.merge.rootfile import summarize
+
+        return summarize(path, name=name, expected=output.objects, merged=False)
+
+    def _engine(self, number: int, path: Path) -> Engine:
+        if number not in self._engines:
+            self._engines[number] = self._choose(path, self._plan.outputs[number].path)
+        return self._engines[number]
+
+    def resume(self, stored: Sequence[StoredOutput]) -> set[tuple[str, int]]:
+        """Take up the checkpoints that an earlier merger of this run left.
+
+        Args:
+            stored: All verified outputs, after a look that they are still what they were.
+
+        Returns:
+            The outputs, by part and number, that need not be read again.
+        """
+        self._stored.update({(item.part, item.output): item for item in stored})
+        held: dict[tuple[str, int], list[str]] = {}
+        for merge in self._plan.merges:
+            files = {item.part: item.sha256 for item in stored if item.output == merge.output}
+            if not self._target(merge).path.with_suffix(".sums").is_file():
+                continue
+            found = self._strict(merge.output).resume(self._target(merge), files)
+            if found is None:
+                continue
+            self._mergings[merge.result] = found
+            for part, digest in found.parts.items():
+                held.setdefault((part, merge.output), []).append(merge.result)
+                self.contents[part, merge.output] = digest
+        return {key for key, results in held.items() if len(results) == len(self._merges_of[key])}
+
+    def _strict(self, number: int) -> Strict:
+        from septum.merge.strict.merging import Strict
+
+        engine = self._engines.setdefault(number, Strict(dict(self._plan.policies)))
+        if not isinstance(engine, Strict):
+            raise MergeFailedError("merge: a checkpoint of another engine", fix="remove the state folder's 'merge'")
+        return engine
+
+    def add(self, part: str, stored: Sequence[StoredOutput], readings: Mapping[int, Reading]) -> None:
+        """Take in the verified outputs of one part, and what was read of them."""
+        self._stored.update({(item.part, item.output): item for item in stored})
+        for number, reading in readings.items():
+            for merge in self._merges_of.get((part, number), ()):
+                merging = self._merging(merge)
+                if part not in getattr(merging, "parts", ()):
+                    self._add(merging, part, number, reading)
+            if (part, number) in self._merges_of:
+                self.contents[part, number] = reading.digest
+
+    def _add(self, merging: Merging, part: str, number: int, reading: Reading) -> None:
+        merging.add(part, reading, sha256=self._stored[part, number].sha256)
+
+    def _merging(self, merge: Merge) -> Merging:
+        if merge.result not in self._mergings:
+            made = self._mergings[merge.result] = self._engines[merge.output].begin(self._target(merge))
+            for part in self._failed.intersection(merge.parts):
+                made.fail(part)
+        return self._mergings[merge.result]
+
+    def _target(self, merge: Merge) -> Target:
+        return Target(
+            name=merge.result,
+            parts=merge.parts,
+            describe={part: f"{self._plan.by_id[part].describe()}: {self._plan.outputs[merge.output].path}"
+                      for part in merge.parts},
+            source=lambda part: self._checked(part, merge.output),
+            stamp=lambda parts: stamp(self._plan.work, parts),
+            scratch=self._scratch,
+            key=str(self._plan.merges.index(merge)),
+            policies=dict(self._plan.policies),
+        )  # fmt: skip
 
     def fail(self, part: str) -> None:
         """Know that a part will not deliver."""
         self._failed.add(part)
+        for merging in self._mergings.values():
+            merging.fail(part)
 
     def merge_ready(self) -> int:
-        """Merge every range whose parts are all known; returns how many ranges were merged now."""
-        done = 0
-        for merge in self._plan.merges:
-            if len(self._structures.get(merge.result, {})) > 1:
-                continue
-            ranges = _ranges(merge.parts)
-            for number, parts in enumerate(ranges):
-                key = (merge.result, number)
-                if len(ranges) > 1 and key not in self._partials and self._known(merge, parts):
-                    self._merge_range(merge, number, parts)
-                    done += 1
-        return done
-
-    def _known(self, merge: Merge, parts: Sequence[str]) -> bool:
-        return all((part, merge.output) in self._stored or part in self._failed for part in parts)
-
-    def _merge_range(self, merge: Merge, number: int, parts: Sequence[str]) -> None:
-        present = tuple(part for part in parts if (part, merge.output) in self._stored)
-        target = self._scratch / f"{self._plan.merges.index(merge)}.{number}.root"
-        if present:
-            self._run(merge, target, [self._checked(part, merge.output) for part in present])
-        self._partials[(merge.result, number)] = (target, present)
-
-    def _run(self, merge: Merge, target: Path, sources: Sequence[Path]) -> None:
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f"new.{target.name}")
-        temporary.unlink(missing_ok=True)
-        self._engine.merge(temporary, sources, title=Path(merge.result).name)
-        if not temporary.is_file():
-            raise MergeFailedError(
-                f"merge: {self._engine.name} wrote no file for {merge.result}", fix="check the ROOT installation"
-            )
-        temporary.replace(target)
+        """Do what can be done before the last part; returns how many steps were done."""
+        return sum(merging.ready() for merging in self._mergings.values())
 
     def _checked(self, part: str, output: int) -> Path:
         """The path of an output, after a look that it is still the file that was verified."""
@@ -128,6 +185,8 @@ class Merger:
                 fix="remove the state folder and run again; nothing but septum may write into it",
             )
         return path
+
+    # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def finish(self, *, progress: Callable[[str], None] = lambda _: None) -> list[Result]:
         """Merge what is left and verify every result.
@@ -142,7 +201,6 @@ class Merger:
             NotConservedError: A merged file does not hold the sum of its parts.
         """
         self.check_folder()
-        self._check_structures()
         results = []
         for merge in self._plan.merges:
             progress(merge.result)
@@ -165,64 +223,24 @@ class Merger:
                 fix="remove the state folder and run again",
             )
 
-    def _check_structures(self) -> None:
-        for result, groups in self._structures.items():
-            if len(groups) == 1:
-                continue
-            by_size = sorted(groups.items(), key=lambda item: (-len(item[1]), min(item[1])))
-            (common, most), (other, few) = by_size[0], by_size[1]
-            odd = self._plan.by_id[min(few)]
-            difference = first_difference(self._examples[(result, common)], self._examples[(result, other)])
-            number = self._plan.by_result[result].output
-            raise StructureError(
-                f"{odd.describe()}: {self._plan.outputs[number].path} differs from other parts of {result}",
-                evidence=f"{difference}\n{len(most)} parts such as {min(most)} against {len(few)} such as {odd.id}; "
-                "nothing was merged",
-                fix="book the same objects with the same axes in every part, filled or not",
-            )
-
     def _finish_one(self, merge: Merge) -> Result:
-        ranges = _ranges(merge.parts)
-        target = self._scratch / f"{self._plan.merges.index(merge)}.root"
-        if len(ranges) == 1:
-            present = tuple(part for part in merge.parts if (part, merge.output) in self._stored)
-            sources = [self._checked(part, merge.output) for part in present]
-        else:
-            for number, parts in enumerate(ranges):
-                if (merge.result, number) not in self._partials:
-                    self._merge_range(merge, number, parts)
-            partials = [self._partials[(merge.result, number)] for number in range(len(ranges))]
-            sources = [path for path, parts in partials if parts]
-            present = tuple(part for _, parts in partials for part in parts)
-        if not sources:
+        if merge.result not in self._mergings:
             raise MergeFailedError(f"merge: no part of {merge.result} delivered", fix="see the failed parts above")
-        self._run(merge, target, sources)
-        summary = summarize(target, name=f"merge: {merge.result}")
-        self._totals[merge.result].check(summary, name=f"merge: {merge.result}")
-        expected = next(iter(self._structures[merge.result]))
-        if summary.structure != expected:
-            raise StructureError(
-                f"merge: {merge.result} has another structure than its parts",
-                evidence=first_difference(self._examples[(merge.result, expected)], summary),
-                fix="keep the state folder and report this",
-            )
-        for number in range(len(ranges)):
-            (self._scratch / f"{self._plan.merges.index(merge)}.{number}.root").unlink(missing_ok=True)
-        size_b, sha256 = measure(target)
+        for part in merge.parts:
+            if (part, merge.output) in self._stored:
+                self._checked(part, merge.output)
+        finished = self._mergings[merge.result].finish()
+        path = self._target(merge).path
+        size_b, sha256 = measure(path)
+        present = set(finished.parts)
         return Result(
             name=merge.result,
-            path=target,
+            path=path,
             size_b=size_b,
             sha256=sha256,
-            parts=present,
-            missing=tuple(part for part in merge.parts if part not in set(present)),
-            objects=entries_by_object(summary),
+            parts=finished.parts,
+            missing=tuple(part for part in merge.parts if part not in present),
+            objects=finished.objects,
+            stamp=finished.stamp,
+            engine=self._engines[merge.output].name,
         )
-
-
-def _ranges(parts: Sequence[str]) -> list[Sequence[str]]:
-    """Fixed stretches of a result's parts, about as many as there are parts in each; one for a few parts."""
-    size = max(_SMALLEST_RANGE, math.isqrt(len(parts)))
-    if len(parts) <= 2 * size:
-        return [parts]
-    return [parts[start : start + size] for start in range(0, len(parts), size)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,15 @@ _IS_AVERAGE = 1 << 18  # TH1::kIsAverage in TH1.h
 _FLOAT_EPSILON = {"F": 2.0**-23, "D": 2.0**-52}
 
 
-def summarize(path: Path, *, name: str, expected: Sequence[str] = (), merged: bool = True) -> FileSummary:
+def summarize(
+    path: Path,
+    *,
+    name: str,
+    expected: Sequence[str] = (),
+    merged: bool = True,
+    unchecked: bool = False,
+    marks: bool = True,
+) -> FileSummary:
     """Read a ROOT file and sum up what it holds.
 
     Args:
@@ -33,6 +41,9 @@ def summarize(path: Path, *, name: str, expected: Sequence[str] = (), merged: bo
         name: How messages name it: the output and its part.
         expected: Objects that must be there.
         merged: Whether it goes into a result; of other files, only the list of their objects is read.
+        unchecked: Whether objects of other classes than histograms, trees and ntuples may be there; of them, only the
+            class is known.
+        marks: Whether averages and axes with a range are refused.
 
     Raises:
         OutputDamagedError: Not a ROOT file, cut off, never closed, empty, or an object cannot be read.
@@ -48,11 +59,11 @@ def summarize(path: Path, *, name: str, expected: Sequence[str] = (), merged: bo
                     evidence=f"its header ends at byte {written_to}, the file at byte {size}",
                     fix="close the file in the analysis; did the job run out of time or memory?",
                 )
-            kinds = file.classnames(recursive=True, cycle=False)
             objects = {
-                key: _summarize_object(file, key, kind, name) if merged else ObjectSummary(kind, "", 0.0, None, 0.0)
-                for key, kind in kinds.items()
-                if not _FOLDER.fullmatch(kind)
+                path: _summarize_object(folder, key, kind, f"{name}: {path}", unchecked=unchecked, marks=marks)
+                if merged
+                else ObjectSummary(kind, "", 0.0, None, 0.0)
+                for path, folder, key, kind in _walk(file, "")
             }
     except (OutputDamagedError, StructureError):
         raise
@@ -76,17 +87,33 @@ def summarize(path: Path, *, name: str, expected: Sequence[str] = (), merged: bo
     return FileSummary(objects)
 
 
-def _summarize_object(file: Any, key: str, kind: str, name: str) -> ObjectSummary:
+def _walk(folder: Any, above: str) -> Iterator[tuple[str, Any, str, str]]:
+    """Every object below: its path, its folder, its key there with the newest cycle, its class.
+
+    A folder is opened once; by their paths from the top, uproot would open it anew for every object in it.
+    """
+    for key, kind in folder.classnames(recursive=False, cycle=False).items():
+        if _FOLDER.fullmatch(kind):
+            yield from _walk(folder[key], f"{above}{key}/")
+        else:
+            yield above + key, folder, key, kind
+
+
+def _summarize_object(folder: Any, key: str, kind: str, name: str, *, unchecked: bool, marks: bool) -> ObjectSummary:
+    """One object; `name` is how messages name it."""
     if _HISTOGRAM.fullmatch(kind):
-        return _summarize_histogram(file[key], kind, f"{name}: {key}")
+        return _summarize_histogram(folder[key], kind, name, marks=marks)
     if _TREE.fullmatch(kind) or _NTUPLE.fullmatch(kind):
-        item = file[key]
+        item = folder[key]
         structure = json.dumps(item.typenames(), sort_keys=True)
         return ObjectSummary(kind, structure, float(item.num_entries), None, 0.0, _column_sums(item))
+    if unchecked:
+        return ObjectSummary(kind, "", 0.0, None, 0.0)
     raise StructureError(
-        f"{name}: {key!r} is a {kind}, and septum cannot check how objects of this class merge",
+        f"{name} is a {kind}, and septum cannot check how objects of this class merge",
         evidence="histograms, profiles, trees and ntuples are checked; hadd adds or repeats others without a word",
-        fix=f"leave {key!r} out of the file, or write it as a histogram or into an output of its own",
+        fix="leave it out of the file, or write it as a histogram or into an output of its own; "
+        "or, in septum.yaml: policies: {unchecked: hadd}",
     )
 
 
@@ -115,8 +142,8 @@ def _is_plain(branch: Any) -> bool:
     return isinstance(branch.interpretation, plain)
 
 
-def _summarize_histogram(item: Any, kind: str, name: str) -> ObjectSummary:
-    if int(item.member("@fBits")) & _IS_AVERAGE:
+def _summarize_histogram(item: Any, kind: str, name: str, *, marks: bool) -> ObjectSummary:
+    if marks and int(item.member("@fBits")) & _IS_AVERAGE:
         raise StructureError(
             f"{name} is marked as an average (kIsAverage), which hadd adds up as if it were not",
             fix="write the sum and the number of entries instead, and divide after the merge",
@@ -125,7 +152,7 @@ def _summarize_histogram(item: Any, kind: str, name: str) -> ObjectSummary:
     dimension = 3 if kind == "TProfile3D" or kind.startswith("TH3") else 2 if "2" in kind else 1
     axes = [_axis(members[f"f{letter}axis"]) for letter in "XYZ"[:dimension]]
     zoomed = [f"{letter}-axis" for letter in "XYZ"[:dimension] if _has_range(members[f"f{letter}axis"])]
-    if zoomed:
+    if marks and zoomed:
         raise StructureError(
             f"{name} has a range set on its {zoomed[0]} (SetRange, SetRangeUser), with which hadd loses statistics",
             fix="write the histogram with its whole axis: h.GetXaxis().UnZoom(), and set the range where it is drawn",

@@ -49,6 +49,16 @@ class FileSummary:
         pieces = [(path, item.kind, item.structure) for path, item in sorted(self.objects.items())]
         return hashlib.sha256(json.dumps(pieces).encode()).hexdigest()
 
+    @property
+    def digest(self) -> str:
+        """The sha256 of structure and content, as far as they are known."""
+        made = hashlib.sha256(self.structure.encode())
+        for path, item in sorted(self.objects.items()):
+            made.update(json.dumps([path, item.entries, sorted(item.columns.items())]).encode())
+            if item.content is not None:
+                made.update(np.ascontiguousarray(item.content).tobytes())
+        return made.hexdigest()
+
 
 def first_difference(one: FileSummary, other: FileSummary) -> str:
     """Say where two files differ in structure, in one line."""

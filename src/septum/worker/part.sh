@@ -14,12 +14,14 @@ started=$(date +%s)
 command_code=null
 image_seen=
 outputs=
+spent=
 
 write_status() { # stage
     {
         printf '{"format": 1, "part": "%s", "stage": "%s", "exit_code": %s, ' "$part" "$1" "$command_code"
         printf '"host": "%s", "image": "%s", ' "$(uname -n | plain)" "$(printf '%s' "$image_seen" | plain)"
-        printf '"started": %s, "ended": %s, "outputs": [%s]}\n' "$started" "$(date +%s)" "$outputs"
+        printf '"started": %s, "ended": %s, "times": "%s", ' "$started" "$(date +%s)" "$spent"
+        printf '"outputs": [%s]}\n' "$outputs"
     } >"$status.new" && mv "$status.new" "$status"
 }
 
@@ -85,6 +87,8 @@ while :; do
 done
 trap - TERM INT HUP
 cd "$top" || exit 123
+# CPU time of all that has ended: the second line of what every POSIX shell says.
+times >septum-times 2>/dev/null && spent=$(sed -n '2{s/,/./g;s/[^0-9ms. ]//g;p;}' septum-times)
 if [ "$command_code" -eq 0 ] && [ ! -e septum-began ]; then
     command_code=null
     give_up setup 123 "a set-up line ended the shell before the command began"

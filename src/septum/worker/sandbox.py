@@ -177,6 +177,7 @@ class Status:
         stage: `started` (it did not get further), `setup`, `image`, `stopped` (by a signal from outside), `done`.
         exit_code: Of the command, 128 + n for signal n as shells have it; None if it did not run to its end.
         outputs: One for each declared output, None where it is missing.
+        cpu_s: CPU time of the command and of all that it started, user and system; None if nobody measured.
     """
 
     stage: str
@@ -186,6 +187,7 @@ class Status:
     started_s: int
     ended_s: int
     outputs: tuple[Delivered | None, ...]
+    cpu_s: float | None = None
 
 
 def parse_status(text: str, part_id: str) -> Status | None:
@@ -209,9 +211,18 @@ def parse_status(text: str, part_id: str) -> Status | None:
                 None if item is None else Delivered(size_b=_whole(item["size"]), sha256=_sha256(item["sha256"]))
                 for item in data["outputs"]
             ),
+            cpu_s=_cpu(data.get("times")),
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _cpu(text: Any) -> float | None:
+    """The sum of the times that a shell prints as `0m1.23s 0m0.04s`."""
+    found = re.fullmatch(r"(\d{1,9})m(\d{1,9}(?:\.\d{1,9})?)s (\d{1,9})m(\d{1,9}(?:\.\d{1,9})?)s", str(text))
+    if found is None:
+        return None
+    return 60 * (int(found[1]) + int(found[3])) + float(found[2]) + float(found[4])
 
 
 def _whole(value: Any) -> int:

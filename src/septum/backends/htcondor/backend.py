@@ -39,7 +39,7 @@ MAX_LISTED = 1000
 _ATTRIBUTES = [
     "SeptumPart", "ClusterId", "ProcId", "JobStatus", "EnteredCurrentStatus", "ServerTime", "NumJobStarts", "NumHolds",
     "HoldReason", "HoldReasonCode", "HoldReasonSubCode", "ExitCode", "ExitBySignal", "ExitSignal", "RemoveReason",
-    "RemoteHost", "LastRemoteHost", "StageInFinish",
+    "RemoteHost", "LastRemoteHost", "StageInFinish", "ResidentSetSize_RAW",
 ]  # fmt: skip
 
 
@@ -355,4 +355,10 @@ def _report(ad: Mapping[str, Any], *, gone: bool) -> JobReport:
         reason=str(ad.get("HoldReason" if state is JobState.HELD else "RemoveReason") or ""),
         timed_out=code is not None and hold_of(code).action is HoldAction.TIMEOUT,
         host=str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or "").rpartition("@")[2],
+        memory_b=_memory(ad.get("ResidentSetSize_RAW")),
     )
+
+
+def _memory(size_kib: Any) -> int | None:
+    """Bytes of what a job's ad gives in KiB; the startd looks every few minutes, so short jobs have none."""
+    return int(size_kib) * 1024 if isinstance(size_kib, int) and size_kib > 0 else None

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from septum.errors import NotAdditiveError, StructureError
-from septum.merge.strict.contents import Contents, Info, Reader
+from septum.merge.strict.contents import Contents, Info
 from septum.merge.strict.exact import ExactSum
 from septum.merge.strict.layout import INSTEAD, first_difference, with_errors
 from septum.merge.strict.plain import PlainSum
@@ -21,7 +21,7 @@ from septum.merge.strict.records import Folder, Key
 from septum.merge.strict.shape import LIMITS, Entry, Shape, Slots
 
 MAX_GROUPS = 64
-"""Structures that are summed at the same time; more than these are never brought together."""
+"""Structures that are summed at the same time; with more, the parts have nothing in common."""
 _FIX = "book the same objects with the same axes in every part, filled or not"
 
 
@@ -66,12 +66,14 @@ class Accumulator:
 
     Args:
         policies: The relaxed policies by name, as `septum.yaml` spells them.
+        digests: Whether the hashes of what parts hold are wanted.
     """
 
-    def __init__(self, policies: Mapping[str, str]) -> None:
+    def __init__(self, policies: Mapping[str, str], *, digests: bool = True) -> None:
         self.policies = policies
-        self.reader = Reader(policies)
-        self.groups: dict[int, Group] = {}
+        self._digests = digests
+        self.groups: list[Group] = []
+        self._group_of: dict[Shape, Group] = {}
         self.parts: dict[str, tuple[int, str]] = {}
         """Number in the plan and content hash of each part that is in."""
         self.model: tuple[int, Info, Mapping[str, bytes]] | None = None
@@ -87,26 +89,39 @@ class Accumulator:
         if part in self.parts:
             raise ValueError(f"part {part} is in already")
         shape = contents.shape
-        group = self.groups.get(id(shape))
+        group = self._group_of.get(shape)
         if group is None:
-            total = PlainSum(shape) if self.ordered else ExactSum(shape.size)
-            group = Group(shape, total, [], np.zeros(len(shape.histograms), np.int64))
-            self.groups[id(shape)] = group
-        if len(self.groups) <= MAX_GROUPS:
-            group.total.add(contents.numbers)
-            group.without_statistics += shape.without_statistics(contents.numbers)
+            group = self._group_of[shape] = self._group(part, shape)
+        group.total.add(contents.numbers)
+        group.without_statistics += shape.without_statistics(contents.numbers)
         group.parts.append(part)
-        self.parts[part] = (index, contents.digest)
+        self.parts[part] = (index, contents.digest if self._digests else "")
         if self.model is None or index < self.model[0]:
             self.model = (index, contents.info(), contents.chosen)
 
+    def _group(self, part: str, shape: Shape) -> Group:
+        """The group of a structure that this merge has not seen by this name."""
+        for group in self.groups:
+            in_order = [entry.path for entry in group.shape.entries] == [entry.path for entry in shape.entries]
+            if in_order and group.shape.classes == shape.classes and group.shape.agrees(shape.payload):
+                return group
+        if len(self.groups) == MAX_GROUPS:
+            raise StructureError(
+                f"part {part}: there are {MAX_GROUPS} structures already, and its is another one",
+                evidence="parts that differ so much do not merge",
+                fix=_FIX,
+            )
+        total = PlainSum(shape) if self.ordered else ExactSum(shape.size)
+        group = Group(shape, total, [], np.zeros(len(shape.histograms), np.int64))
+        self.groups.append(group)
+        return group
+
     def join(self, other: Accumulator) -> None:
         """Add all that another accumulator has added."""
-        for group in other.groups.values():
+        for group in other.groups:
             own = self._same(group.shape)
             if own is None:
-                self.groups[id(group.shape)] = group
-                self.reader.learn(group.shape)
+                self.groups.append(group)
             elif isinstance(own.total, ExactSum) and isinstance(group.total, ExactSum):
                 own.total.merge(_in_order(group, own.shape))
                 own.without_statistics += group.without_statistics[_histograms_in_order(group.shape, own.shape)]
@@ -116,7 +131,7 @@ class Accumulator:
             self.model = other.model
 
     def _same(self, shape: Shape) -> Group | None:
-        for group in self.groups.values():
+        for group in self.groups:
             if group.shape.classes == shape.classes and group.shape.agrees(_payload_in_order(shape, group.shape)):
                 return group
         return None
@@ -147,14 +162,14 @@ class Accumulator:
     # ── several structures ──────────────────────────────────────────────────────────────────────────────────────
 
     def _together(self, name: str, describe: Mapping[str, str]) -> Group:
-        groups = sorted(self.groups.values(), key=lambda group: min(self.parts[part][0] for part in group.parts))
+        groups = sorted(self.groups, key=lambda group: min(self.parts[part][0] for part in group.parts))
         if len(groups) == 1:
             return groups[0]
         by_size = sorted(groups, key=lambda group: -len(group.parts))
         common = by_size[0]
         for odd in reversed(by_size[1:]):
             difference = self._difference(common.shape, odd.shape)
-            if difference or len(groups) > MAX_GROUPS or self.ordered:
+            if difference or self.ordered:
                 first = min(odd.parts, key=lambda part: self.parts[part])
                 model = min(common.parts, key=lambda part: self.parts[part])
                 raise StructureError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,11 @@ from septum.merge.strict.buffer import DamageError
 from septum.merge.strict.layout import HISTOGRAM, PARAMETER, STRINGS, UnknownClassError, lay_out
 from septum.merge.strict.records import Folder, Key, RecordError
 from septum.merge.strict.shape import Entry, Shape
-from septum.merge.strict.skeleton import Skeleton, unpack_all
+from septum.merge.strict.skeleton import Skeleton
 
 _CONTAINERS = frozenset({"TList", "THashList", "TObjArray", "TEfficiency", "THStack"})
+_REMEMBERED = 64
+"""Structures that a reader knows again; of older ones each file is laid out anew."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -45,16 +48,25 @@ class Contents:
     Attributes:
         shape: Its structure; the same object for all files of one.
         numbers: What adds up, as `Shape.numbers` gives it.
-        digest: The sha256 of what it holds, without dates and identifiers.
+        payload: The bytes of all objects of the shape.
+        data: The bytes of the file.
         chosen: The bytes of objects that are taken from the first part, by path.
     """
 
     shape: Shape
     numbers: npt.NDArray[np.float64]
-    digest: str
+    payload: bytes
     data: memoryview
     top: Folder
     chosen: Mapping[str, bytes]
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of what it holds, without dates and identifiers."""
+        digest = self.shape.digest(self.payload)
+        for path, piece in sorted(self.chosen.items()):
+            digest = hashlib.sha256(json.dumps([digest, path]).encode() + piece).hexdigest()
+        return digest
 
     def info(self) -> Info:
         """What a written file would take over."""
@@ -97,10 +109,6 @@ class Reader:
         self._policies = policies
         self._known: list[tuple[Skeleton | None, Shape]] = []
 
-    def learn(self, shape: Shape) -> None:
-        """Know a structure that another reader has read."""
-        self._known.append((None, shape))
-
     def read(self, path: Path, *, name: str, expected: Sequence[str] = ()) -> Contents:
         """Read a file to its last byte.
 
@@ -142,10 +150,10 @@ class Reader:
     def _read(self, path: Path, name: str) -> Contents:
         data = records.load(path)
         for number, (skeleton, shape) in enumerate(self._known):
-            stored = skeleton.match(data) if skeleton is not None else None
-            if stored is None or skeleton is None:
+            pieces = skeleton.unpack(data) if skeleton is not None else None
+            if pieces is None or skeleton is None:
                 continue
-            payload = b"".join(unpack_all(stored, skeleton.sizes))
+            payload = b"".join(pieces)
             if shape.agrees(payload):
                 self._known.insert(0, self._known.pop(number))
                 return _contents(shape, payload, data, skeleton.top, {})
@@ -157,8 +165,7 @@ class Reader:
         keys = dict(file.top.walk())
         if len(keys) != sum(1 for _ in file.top.walk()):
             raise RecordError("two objects have one path")
-        unpacked = unpack_all([file.stored(key) for key in keys.values()], [key.size_b for key in keys.values()])
-        pieces = dict(zip(keys, unpacked, strict=True))
+        pieces = {path: codecs.unpack(file.stored(key), key.size_b) for path, key in keys.items()}
         chosen = {path: pieces.pop(path) for path, key in keys.items() if self._is_free(key.kind)}
         wanted = {path: (key.kind, key.key_b) for path, key in keys.items() if path not in chosen}
         for _, shape in self._known:
@@ -169,6 +176,9 @@ class Reader:
         shape = self._new_shape(file, keys, pieces)
         self._check_marks(shape, name)
         self._known.insert(0, (None if chosen else _skeleton(file), shape))
+        # What was just laid out stays: without this, Python looks through it again and again for what can go.
+        gc.freeze()
+        del self._known[_REMEMBERED:]
         return _contents(shape, shape.payload, data, file.top, chosen)
 
     def _new_shape(self, file: records.RootFile, keys: Mapping[str, Key], pieces: Mapping[str, bytes]) -> Shape:
@@ -236,10 +246,7 @@ class Reader:
 
 
 def _contents(shape: Shape, payload: bytes, data: memoryview, top: Folder, chosen: Mapping[str, bytes]) -> Contents:
-    digest = shape.digest(payload)
-    for path, piece in sorted(chosen.items()):
-        digest = hashlib.sha256(json.dumps([digest, path]).encode() + piece).hexdigest()
-    return Contents(shape=shape, numbers=shape.numbers(payload), digest=digest, data=data, top=top, chosen=chosen)
+    return Contents(shape=shape, numbers=shape.numbers(payload), payload=payload, data=data, top=top, chosen=chosen)
 
 
 def _skeleton(file: records.RootFile) -> Skeleton | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from septum.merge.strict.buffer import Buffer, DamageError
@@ -35,8 +35,8 @@ INSTEAD = {"errors": "cells", "weight-errors": "weights"}
 """What ROOT takes for errors that were not kept: the numbers of this role."""
 _AXIS = re.compile(r"f[XYZ]axis")
 # Bytes of ROOT's kinds of members, see TVirtualStreamerInfo::EReadWrite.
-_SIZES = {1: 1, 2: 2, 3: 4, 4: 8, 5: 4, 6: 4, 8: 8, 11: 1, 12: 2, 13: 4, 14: 8, 16: 8, 17: 8, 18: 1}
-_BITS, _TSTRING, _TOBJECT, _TNAMED = 15, 65, 66, 67
+_SIZES = {1: 1, 2: 2, 3: 4, 4: 8, 5: 4, 6: 4, 8: 8, 11: 1, 12: 2, 13: 4, 14: 8, 15: 4, 16: 8, 17: 8, 18: 1}
+_TSTRING, _TOBJECT, _TNAMED = 65, 66, 67
 _FIXED_ARRAY, _POINTED_ARRAY = 20, 40
 _VALUES, _POINTERS = frozenset({61, 62}), frozenset({63, 64})
 _COUNTED = frozenset({300, 365, 500})
@@ -247,8 +247,6 @@ class _Walk:
             self._base(element, depth)
         elif kind in _SIZES:
             self._number(element, lengths)
-        elif kind == _BITS:
-            buffer.skip(4)
         elif kind == _TSTRING:
             buffer.text()
         elif kind in _VALUES:
@@ -432,5 +430,3 @@ def _axes_differ(name: str, one: memoryview, other: memoryview) -> str:
         return f"the title of the {letter}-axis is {axis.title!r} in one, {its.title!r} in the other"
     return f"the labels or the looks of the {letter}-axis are not the same in both"
 
-
-Finder = Callable[[str, memoryview, int], Layout]

@@ -1,5 +1,4 @@
-"""What all parts of one structure share: the objects, their layouts, the bytes that must be equal, and a place for every
-number that adds up.
+"""What all parts of one structure share: objects, layouts, equal bytes, and a place for every number that adds up.
 
 The numbers of a part are one vector of float64: first those that are float64 in the file, then each narrower type.
 """
@@ -66,8 +65,8 @@ class Shape:
         self.entries, self.payload = tuple(entries), payload
         self.by_path = {entry.path: number for number, entry in enumerate(self.entries)}
         self.classes = {entry.path: (entry.kind, entry.key_b) for entry in self.entries}
-        self._fixed = _getter(_gaps(self.entries, len(payload)))
-        self.fixed = self._fixed(memoryview(payload))
+        self._model = np.frombuffer(payload, np.uint8)
+        self._is_fixed = _fixed(self.entries, len(payload))
         self.slots: list[Slots] = []
         self._letters: list[tuple[str, Callable[[memoryview], bytes], int]] = []
         size = 0
@@ -111,7 +110,10 @@ class Shape:
 
     def agrees(self, payload: bytes) -> bool:
         """Whether all that must be equal is equal in other bytes of the same sizes."""
-        return len(payload) == len(self.payload) and self._fixed(memoryview(payload)) == self.fixed
+        if len(payload) != len(self.payload):
+            return False
+        differs = np.not_equal(np.frombuffer(payload, np.uint8), self._model)
+        return not np.logical_and(differs, self._is_fixed, out=differs).any()
 
     def digest(self, payload: bytes) -> str:
         """The sha256 of objects and bytes, in hexadecimal; it does not depend on the order of the objects."""
@@ -178,22 +180,28 @@ class Shape:
         return max(before, key=lambda slots: slots.start)
 
 
-def _gaps(entries: Sequence[Entry], size: int) -> list[slice]:
-    """The stretches between the numbers that add up."""
-    places = sorted(
-        (entry.start + item.start, entry.start + item.end) for entry in entries for item in entry.layout.ranges
-    )
-    gaps, at = [], 0
-    for start, end in places:
-        if start > at:
-            gaps.append(slice(at, start))
-        at = end
-    if at < size:
-        gaps.append(slice(at, size))
-    return gaps
+def _fixed(entries: Sequence[Entry], size: int) -> npt.NDArray[np.bool_]:
+    """Which bytes do not belong to numbers that add up."""
+    fixed = np.ones(size, dtype=np.bool_)
+    for entry in entries:
+        for item in entry.layout.ranges:
+            fixed[entry.start + item.start : entry.start + item.end] = False
+    return fixed
 
 
-def _getter(places: Sequence[slice]) -> Callable[[memoryview], bytes]:
+def _joined(places: Sequence[slice]) -> list[slice]:
+    """The same stretches, with those that follow each other as one."""
+    joined: list[slice] = []
+    for place in places:
+        if joined and joined[-1].stop == place.start:
+            joined[-1] = slice(joined[-1].start, place.stop)
+        else:
+            joined.append(place)
+    return joined
+
+
+def _getter(stretches: Sequence[slice]) -> Callable[[memoryview], bytes]:
+    places = _joined(stretches)
     if not places:
         return lambda _: b""
     if len(places) == 1:

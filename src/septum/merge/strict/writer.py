@@ -169,14 +169,10 @@ def _key_b(kind: str, name: str, title: str, *, big: bool) -> int:
 
 def _folder_bytes(list_b: int, name_b: int, place: int, above: int, list_at: int) -> bytes:
     """A folder's own members; always with long numbers, so that its size does not depend on its place."""
-    numbers = struct.pack(
-        ">hIIiiqqq", _FOLDER_VERSION + _BIG_KEY, _DATE, _DATE, list_b, name_b, place, above, list_at
-    )
+    numbers = struct.pack(">hIIiiqqq", _FOLDER_VERSION + _BIG_KEY, _DATE, _DATE, list_b, name_b, place, above, list_at)
     return numbers + _NO_UUID
 
 
 def _has_references(data: bytes) -> bool:
     """Whether an object may hold marks that count from the key: a class that was named, or one that is named again."""
     return b"\xff\xff\xff\xff" in data or b"\x80\x00" in data
-
-

@@ -1,0 +1,204 @@
+"""Merges files that somebody names, without a plan or a cluster: `septum merge`."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from septum.errors import MergeFailedError, SeptumError, UnexpectedFileError, UsageError, error_of
+from septum.merge.choice import Wish, choose
+from septum.merge.engine import Engine, Finished, Target
+from septum.merge.strict.merging import Strict, StrictMerging
+from septum.verify import measure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A merged file: what is in it, what made it, its size in bytes and its sha256."""
+
+    finished: Finished
+    engine: str
+    size_b: int
+    sha256: str
+
+
+def merge_files(
+    target: Path,
+    sources: Sequence[Path],
+    *,
+    wish: Wish = "auto",
+    policies: Mapping[str, str],
+    jobs: int = 1,
+    environ: Mapping[str, str],
+) -> Done:
+    """Merge files into a new one, verify it, and put it into its place.
+
+    Args:
+        target: The merged file; what stood there is replaced only by a verified one.
+        sources: The files, at least one.
+        wish: The engine, or `auto` for the one that fits the first file.
+        policies: The relaxed policies by name.
+        jobs: Processes that read; of use to the strict engine with exact sums.
+        environ: Where `hadd` is looked for.
+
+    Raises:
+        UsageError: The target is among the sources, or two sources are the same file.
+        SeptumError: What the merge of a run raises, too.
+    """
+    files = _checked(target, sources)
+    names = list(files)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        made = Target(
+            name=target.name,
+            parts=tuple(names),
+            describe={name: str(path) for name, path in files.items()},
+            source=lambda name: files[name],
+            scratch=Path(scratch),
+            key="merged",
+            policies=policies,
+        )
+        engine = choose(files[names[0]], name=target.name, environ=environ, policies=policies, wish=wish)
+        if isinstance(engine, Strict):
+            engine = Strict(policies, early=False, digests=False)
+        finished = _merge(engine, made, files, jobs)
+        size_b, sha256 = measure(made.path)
+        with made.path.open("rb") as stream:
+            os.fsync(stream.fileno())
+        made.path.replace(target)
+    return Done(finished=finished, engine=engine.name, size_b=size_b, sha256=sha256)
+
+
+def _checked(target: Path, sources: Sequence[Path]) -> dict[str, Path]:
+    """The sources by a name that sorts as they were given."""
+    seen: dict[tuple[int, str], Path] = {}
+    if not target.parent.is_dir():
+        raise UsageError(f"merge: there is no folder {target.parent}", fix=f"mkdir -p '{target.parent}'")
+    for path in sources:
+        if not path.is_file():
+            raise UsageError(f"merge: there is no file {path}", fix="check the names; nothing was merged")
+        if target.exists() and path.samefile(target):
+            raise UsageError(f"merge: {path} is the target, too", fix="choose another name for the result")
+    sizes = Counter(path.stat().st_size for path in sources)
+    for path in sources:
+        # Only files of one size can be equal; hashing all of them would cost a tenth of the merge.
+        if sizes[path.stat().st_size] > 1:
+            other = seen.setdefault(measure(path), path)
+            if other is not path:
+                raise UnexpectedFileError(
+                    f"merge: {path} has the same bytes as {other}",
+                    evidence="ROOT writes a date and an identifier into each file: one is a copy, or was named twice",
+                    fix="name each file once: the same events would be counted twice",
+                )
+    return {f"{number:06}": path for number, path in enumerate(sources)}
+
+
+def _merge(engine: Engine, target: Target, files: Mapping[str, Path], jobs: int) -> Finished:
+    if isinstance(engine, Strict):
+        merging = _merge_strict(engine, target, files, jobs)
+        return merging.finish()
+    other = engine.begin(target)
+    for name, path in files.items():
+        other.add(name, engine.read(path, name=str(path)), sha256="")
+        other.ready()
+    return other.finish()
+
+
+def _merge_strict(engine: Strict, target: Target, files: Mapping[str, Path], jobs: int) -> StrictMerging:
+    ordered = target.policies.get("sums") == "plain"
+    count = 1 if ordered else max(1, min(jobs, len(files)))
+    names = list(files)
+    shares = [names[number * len(names) // count : (number + 1) * len(names) // count] for number in range(count)]
+    helpers = [_Helper(target, {name: files[name] for name in share}) for share in shares[1:]]
+    try:
+        merging = _add_all(engine, target, {name: files[name] for name in shares[0]})
+        for helper in helpers:
+            merging.join(helper.result(engine))
+    finally:
+        for helper in helpers:
+            helper.stop()
+    return merging
+
+
+def _add_all(engine: Strict, target: Target, files: Mapping[str, Path]) -> StrictMerging:
+    merging = engine.begin(target)
+    for name, path in files.items():
+        merging.add(name, engine.read(path, name=str(path)), sha256="")
+    return merging
+
+
+class _Helper:
+    """A process that adds some of the files, and leaves its sums as a checkpoint."""
+
+    def __init__(self, target: Target, files: Mapping[str, Path]) -> None:
+        first = next(iter(files))
+        self._target = Target(
+            name=target.name,
+            parts=target.parts,
+            describe=target.describe,
+            source=target.source,
+            scratch=target.scratch,
+            key=f"{target.key}.{first}",
+            policies=target.policies,
+        )
+        self._files = files
+        context = multiprocessing.get_context("spawn")
+        self._answer, theirs = context.Pipe(duplex=False)
+        self._process = context.Process(
+            target=_work, args=(theirs, dict(files), self._plain_target()), daemon=True, name="septum-merge"
+        )
+        self._process.start()
+        theirs.close()
+
+    def _plain_target(self) -> dict[str, Any]:
+        """What another process needs of the target."""
+        target = self._target
+        return {
+            "name": target.name,
+            "parts": target.parts,
+            "scratch": target.scratch,
+            "key": target.key,
+            "policies": dict(target.policies),
+        }
+
+    def result(self, engine: Strict) -> StrictMerging:
+        """Wait for the process, and take up what it left."""
+        try:
+            answer = self._answer.recv()
+        except EOFError:
+            self._process.join()
+            raise MergeFailedError(
+                f"merge: a process that merged ended with {self._process.exitcode}",
+                evidence="it said nothing; the memory of the machine may have run out",
+                fix="try with fewer processes: --jobs 1",
+            ) from None
+        if answer is not None:
+            code, what, evidence, fix = answer
+            raise error_of(code)(what, evidence=evidence, fix=fix)
+        merging = engine.resume(self._target, dict.fromkeys(self._files, ""))
+        if merging is None:
+            raise MergeFailedError(f"merge: the sums of a process for {self._target.name} are damaged", fix="try again")
+        return merging
+
+    def stop(self) -> None:
+        """End the process."""
+        self._answer.close()
+        self._process.terminate()
+        self._process.join()
+
+
+def _work(answer: Connection, files: Mapping[str, Path], plain: dict[str, Any]) -> None:
+    """What the process does; its answer is an error, or None."""
+    target = Target(**plain, source=lambda name: files[name])
+    try:
+        _add_all(Strict(target.policies, early=False, digests=False), target, files).save()
+    except SeptumError as error:
+        answer.send((error.code, error.what, error.evidence, error.fix))
+    else:
+        answer.send(None)
