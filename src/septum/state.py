@@ -16,6 +16,8 @@ from septum.backends.base import Run
 from septum.errors import StateError
 from septum.ledger import Ledger
 from septum.plan import Plan, from_json, to_json
+from septum.worker.look import NAME as LOOK
+from septum.worker.look import program
 from septum.worker.sandbox import SHARED, WRAPPER, own_name, values_name, values_text, wrapper_text, write_archive
 
 _OWN = frozenset(
@@ -170,6 +172,8 @@ class State:
         send = self.folder / "send"
         send.mkdir(parents=True, exist_ok=True)
         write_whole(send / WRAPPER, wrapper_text(), mode=0o755)
+        if plan.merged_outputs:
+            (send / LOOK).write_bytes(program(dict(plan.policies)))
         for part in plan.parts:
             (send / values_name(part.id)).write_text(values_text(plan, part, image=image), encoding="utf-8")
         missing = [name for name in ([SHARED] if plan.inputs else []) if not (send / name).is_file()]

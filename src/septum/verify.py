@@ -177,6 +177,13 @@ def _verify_outputs(plan: Plan, part: Part, folder: Path, status: Status, where:
             )
         reading = read(part, number, path)
         if reading is not None:
+            # Only one reader speaks of contents on the worker: the strict one, of what it will merge.
+            if recorded.content and number in plan.merged_outputs and reading.digest != recorded.content:
+                raise OutputDamagedError(
+                    f"{name}: septum reads other content in it than the worker did",
+                    evidence=f"{where}\ncontent {reading.digest[:16]}… here, {recorded.content[:16]}… on the worker",
+                    fix="try again; if it stays, report it: the memory of one of the machines may be broken",
+                )
             readings[number] = reading
     return readings
 

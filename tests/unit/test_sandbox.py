@@ -12,6 +12,7 @@ import pytest
 
 from septum.errors import StateError
 from septum.plan import InputFile, Plan
+from septum.worker.look import NAME as LOOK
 from septum.worker.sandbox import (
     MAX_EXPORTED_B,
     SHARED,
@@ -71,8 +72,8 @@ def test_sent_and_returned(tmp_path: Path) -> None:
         'command: [run]\noutputs: [h.root, log.txt]\nparts: {files: {glob: "*.root"}}\ninputs: [run.py]\n', tmp_path
     )
 
-    assert sent_names(bare, bare.parts[0]) == [values_name("0000")]
-    assert sent_names(full, full.parts[1]) == [values_name("0001"), SHARED, own_name("0001")]
+    assert sent_names(bare, bare.parts[0]) == [values_name("0000"), LOOK]
+    assert sent_names(full, full.parts[1]) == [values_name("0001"), SHARED, LOOK, own_name("0001")]
     assert returned_names(full, "0001") == [status_name("0001"), output_name("0001", 0), output_name("0001", 1)]
 
 

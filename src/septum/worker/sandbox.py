@@ -20,6 +20,7 @@ from typing import Any
 
 from septum.errors import StateError
 from septum.plan import InputFile, Part, Plan, all_values, argv
+from septum.worker.look import NAME as LOOK
 
 WRAPPER = "septum-part.sh"
 SHARED = "septum-inputs.tar.gz"
@@ -58,7 +59,7 @@ def returned_names(plan: Plan, part_id: str) -> list[str]:
 
 def sent_names(plan: Plan, part: Part) -> list[str]:
     """All that goes to the worker of a part besides the wrapper."""
-    shared = [SHARED] if plan.inputs else []
+    shared = ([SHARED] if plan.inputs else []) + ([LOOK] if plan.merged_outputs else [])
     return [values_name(part.id), *shared, *([own_name(part.id)] if part.inputs else [])]
 
 
@@ -163,10 +164,14 @@ def _add(archive: tarfile.TarFile, root: Path, member: InputFile) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """One declared output as the worker recorded it."""
+    """One declared output as the worker recorded it.
+
+    `content` is the hash of what it holds, as the worker read it; empty where the image has no Python and numpy.
+    """
 
     size_b: int
     sha256: str
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,13 +213,24 @@ def parse_status(text: str, part_id: str) -> Status | None:
             started_s=_whole(data["started"]),
             ended_s=_whole(data["ended"]),
             outputs=tuple(
-                None if item is None else Delivered(size_b=_whole(item["size"]), sha256=_sha256(item["sha256"]))
+                None
+                if item is None
+                else Delivered(
+                    size_b=_whole(item["size"]),
+                    sha256=_sha256(item["sha256"]),
+                    content=_content(item.get("content")),
+                )
                 for item in data["outputs"]
             ),
             cpu_s=_cpu(data.get("times")),
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _content(value: Any) -> str:
+    """A hash from a program of which nobody knows what its image printed beside it; anything else counts as none."""
+    return value if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) else ""
 
 
 def _cpu(text: Any) -> float | None:
