@@ -65,6 +65,14 @@ def _variable_name(text: str) -> str:
     return text
 
 
+def _target(text: str) -> str:
+    # Here, not above: it takes words of this module.
+    from septum.upload.target import parse
+
+    parse(text)
+    return text
+
+
 ValueName = Annotated[str, AfterValidator(_value_name)]
 VariableName = Annotated[str, AfterValidator(_variable_name)]
 Text = Annotated[str, AfterValidator(_text)]
@@ -254,7 +262,7 @@ class Comparison(Model):
 class Publication(Model):
     """Where large files go when they are too large for an artifact."""
 
-    to: OneLine = Field(
+    to: Annotated[OneLine, AfterValidator(_target)] = Field(
         min_length=1,
         description="A folder as `root://…//path`, `https://…` or `s3-presigned:VARIABLE`; `{run}` in it is the run.",
     )

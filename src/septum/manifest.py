@@ -6,9 +6,11 @@ Pure values and their text; reads and writes no file.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import cache
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from septum.errors import StateError
 from septum.plan import Value
@@ -40,6 +42,7 @@ class ResultFile:
         missing: The parts that should be and are not.
         objects: What it holds, by path.
         url: Where it was published; empty when it stands in the folder.
+        verified_by: What shows that it is there, see `septum.upload.local.Proof`.
     """
 
     name: str
@@ -52,6 +55,7 @@ class ResultFile:
     missing: tuple[str, ...] = ()
     objects: Mapping[str, Held] = field(default_factory=dict)
     url: str = ""
+    verified_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,7 @@ class PartOutput:
         sha256: Of the file.
         content: The sha256 of what it holds, without dates and identifiers; empty when it is not merged.
         url: Where it was published, if it was.
+        verified_by: What shows that it is there.
     """
 
     path: str
@@ -71,6 +76,7 @@ class PartOutput:
     sha256: str
     content: str = ""
     url: str = ""
+    verified_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +146,7 @@ class Manifest:
         plan: The plan's hash; `work` that of what decides the content of the results.
         run: The run's tag.
         policies: The relaxed policies of the merge, by name.
-        origin: Where the run comes from, by name: `commit`, `ref`, `pipeline-url`, `project-url`, `job-url`,
-            `component`, `user-agent`, as far as known.
+        origin: Where the run comes from, by name, as far as known; see `septum.provenance.origin`.
         software: Versions of what took part, by name.
         began_s: When the run began, `ended_s` when it was over; seconds since the epoch.
     """
@@ -168,8 +173,18 @@ class Manifest:
 
 
 def to_json(manifest: Manifest) -> str:
-    """The manifest as text."""
-    return json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1, ensure_ascii=False) + "\n"
+    """The manifest as text, which UTF-8 can hold whatever the names in it."""
+    text = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1, ensure_ascii=False) + "\n"
+    # What UTF-8 has no bytes for becomes JSON's own escape of it.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def plain(text: str) -> str:
+    r"""A text from a file or from the system as UTF-8 can hold it: a byte that was none in UTF-8 is shown as `\xfc`."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def from_json(text: str, *, name: str) -> Manifest:
@@ -189,13 +204,16 @@ def from_json(text: str, *, name: str) -> Manifest:
                 f"manifest: {name} was written by another version of septum",
                 fix="read it with the version that wrote it: its key 'septum' says which",
             )
-        return _from_data(data)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        manifest = _from_data(data)
+        if wrong := next(_misfits(manifest, Manifest, "manifest"), ""):
+            raise TypeError(f"{wrong} is of another type than it should be")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StateError(
             f"manifest: {name} is damaged",
-            evidence=f"{type(error).__name__}: {error}",
+            evidence=f"{type(error).__name__}: {error}"[:300],
             fix="take the whole result folder from the artifact again",
         ) from error
+    return manifest
 
 
 def _from_data(data: Mapping[str, Any]) -> Manifest:
@@ -203,12 +221,12 @@ def _from_data(data: Mapping[str, Any]) -> Manifest:
         ResultFile(
             **{
                 **item,
-                "parts": tuple(item["parts"]),
-                "missing": tuple(item["missing"]),
+                "parts": _listed(item["parts"]),
+                "missing": _listed(item["missing"]),
                 "objects": {path: Held(**held) for path, held in item["objects"].items()},
             }
         )
-        for item in data["results"]
+        for item in _listed(data["results"])
     )
     parts = tuple(
         PartFacts(
@@ -217,17 +235,48 @@ def _from_data(data: Mapping[str, Any]) -> Manifest:
                 "values": {
                     key: tuple(value) if isinstance(value, list) else value for key, value in item["values"].items()
                 },
-                "outputs": tuple(PartOutput(**output) for output in item["outputs"]),
+                "outputs": tuple(PartOutput(**output) for output in _listed(item["outputs"])),
             }
         )
-        for item in data["parts"]
+        for item in _listed(data["parts"])
     )
     return Manifest(
         **{
             **data,
             "asked": Asked(**data["asked"]),
-            "error": Failure(**data["error"]) if data["error"] else None,
+            "error": None if data["error"] is None else Failure(**data["error"]),
             "results": results,
             "parts": parts,
         }
     )
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    """The items of a list, and not the letters of a text."""
+    if not isinstance(value, list):
+        raise TypeError(f"a list was expected, not {value!r}")
+    return tuple(value)
+
+
+def _misfits(value: Any, kind: Any, where: str) -> Iterator[str]:
+    """The places of all values that are not of their type: what reads a manifest relies on them."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in {Union, UnionType}:
+        if all(any(_misfits(value, one, where)) for one in inner):
+            yield where
+    elif origin is tuple and isinstance(value, tuple):
+        for number, item in enumerate(value):
+            yield from _misfits(item, inner[0], f"{where}[{number}]")
+    elif origin is Mapping and isinstance(value, dict):
+        for key, item in value.items():
+            yield from _misfits(item, inner[1], f"{where}[{key!r}]")
+    elif isinstance(kind, type) and is_dataclass(kind) and isinstance(value, kind):
+        for name, hint in _hints(kind).items():
+            yield from _misfits(getattr(value, name), hint, f"{where}.{name}")
+    elif type(value) not in ({int, float} if kind is float else {kind}):
+        yield where
+
+
+@cache
+def _hints(kind: type) -> Mapping[str, Any]:
+    return get_type_hints(kind)

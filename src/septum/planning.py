@@ -121,13 +121,14 @@ def make_plan(analysis: Analysis, root: Path, *, image: str | None = None, leave
         parts=tuple(parts),
         policies=tuple(sorted(analysis.policies.relaxed.items())),
         compare=Compare(**analysis.compare.model_dump()),
-        publish=_publish(analysis),
+        publish=publish_of(analysis),
     )
     _check_command(plan)
     return plan
 
 
-def _publish(analysis: Analysis) -> Publish | None:
+def publish_of(analysis: Analysis) -> Publish | None:
+    """Where large results go, as the plan has it; None for the artifact."""
     wanted = analysis.publish
     if wanted is None:
         return None
