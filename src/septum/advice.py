@@ -127,19 +127,35 @@ ADVICE = MappingProxyType(
             "Run the pipeline again for a whole one, or lower `tolerance:` so that this fails."
         ),
         "E400": (
-            "The engine's own words stand under the message. Most often the disk of the CI job is full, "
-            "or an output was written by a much newer ROOT."
+            "The engine's own words stand under the message. Most often the disk of the CI job is full. With hadd, an "
+            "output may have been written by a much newer ROOT than that of the CI job: the report names its version. "
+            "The strict engine needs no ROOT, and says what it cannot write: objects with labels or functions beyond "
+            "the first 2 GB of a file. The outputs stay in the state folder: when the cause is removed, retry collect."
         ),
         "E401": (
-            "The message names two parts and the first object that differs. All parts must book the same histograms "
+            "The message names the part and the first object that differs. All parts must book the same histograms "
             "with the same axes, whatever they find in their events; results that should differ are merged "
-            "into files of their own with `merge:`."
+            "into files of their own with `merge:`. Where a difference is meant, "
+            "[a policy](septum-yaml.md#policies-of-the-merge) allows it: `missing-objects: union`, `labels: by-name`, "
+            "`parameters: sum` or `first`, `strings: first`; `unchecked: hadd` leaves objects of classes that septum "
+            "cannot check to hadd."
+        ),
+        "E408": (
+            "The message names the part and its object, for instance `'mass' holds nan in its cells`. One NaN makes "
+            "the bin of the whole result NaN: find the event or the weight that gives it, and run again. A sum that "
+            "the type cannot hold wants a `TH1D`; an average is written as sum and number, and divided "
+            "after the merge; an axis with a range as a whole, and the range is set where it is drawn. If it is meant, "
+            "[a policy](septum-yaml.md#policies-of-the-merge) allows it, and the report says so: `non-finite: keep` "
+            "for NaN and infinity, `saturation: round` for full counters, `averages: sum` for averages. No policy "
+            "allows an axis with a range, and `tolerance:` covers none of this."
         ),
         "E402": "Something else wrote into the state folder. Run the pipeline again from its first CI job.",
         "E403": "Do not use the result. Keep the artifacts and report it: this is a defect of septum or of the engine.",
         "E404": (
-            "Use an image that has ROOT, or let pip install a `hadd` beside septum: "
-            "`python3 -m pip install 'septum[root]'`."
+            "The message names what is missing, and the fix how to install it. Histograms need nothing; other ROOT "
+            "files need `hadd`: use an image that has ROOT, or `python3 -m pip install 'septum[root]'`. Parquet needs "
+            "`pyarrow`, HDF5 `h5py`. A file of a format that nothing merges can be left out of `merge:`; "
+            "it is then kept once a part."
         ),
         "E405": (
             "Do not use the result before you know why: each line that says `WRONG` names one thing that was changed "
@@ -148,14 +164,14 @@ ADVICE = MappingProxyType(
         ),
         "E406": (
             "Let septum bring large files to storage with `publish:`: [the page on large results]"
-            "(../how-to/publish-large-results.md) says how. If your GitLab takes larger artifacts than septum knows, set "
-            "`SEPTUM_ARTIFACT_LIMIT`, and retry collect."
+            "(../how-to/publish-large-results.md) says how. If your GitLab takes larger artifacts than septum knows, "
+            "set `SEPTUM_ARTIFACT_LIMIT`, and retry collect."
         ),
         "E407": (
             "The storage's own words stand under the message, and what septum sees of the credentials that it was "
             "shown. The results are in the result folder; when the cause is removed, retry collect: what the storage "
-            "has already is compared, and not sent again. [The page on large results](../how-to/publish-large-results.md) "
-            "says what the storage must allow."
+            "has already is compared, and not sent again. [The page on large results]"
+            "(../how-to/publish-large-results.md) says what the storage must allow."
         ),
         "E500": (
             "`compare.json` in the result folder names every object and how far it is off; `rounding` means another "

@@ -27,6 +27,7 @@ from septum.errors import (
     error_of,
 )
 from septum.ledger import Ledger, Row, StoredOutput
+from septum.manifest import plain
 from septum.merge.results import Merger, Result
 from septum.policy import Pace, judge, part_state
 from septum.states import JobState, PartState
@@ -379,7 +380,9 @@ def _facts(report: JobReport) -> dict[str, object]:
 
 
 def _told(error: SeptumError) -> dict[str, object]:
-    return {"cause": error.code, "message": error.what, "evidence": error.evidence, "fix": error.fix}
+    # A name in a file may have bytes that are no text, and those fit into no table.
+    told = {"message": error.what, "evidence": error.evidence, "fix": error.fix}
+    return {"cause": error.code, **{name: plain(text) for name, text in told.items()}}
 
 
 def failure(run: Run, failed: Sequence[Row]) -> SeptumError:

@@ -276,6 +276,20 @@ class Publication(Model):
     )
 
 
+def _cannot_merge(result: str, output: str) -> str:
+    """Why a result cannot be merged from an output, by their endings; empty if it can."""
+    # Only the endings are asked for; the libraries of the formats are loaded when something is merged.
+    from septum.merge import formats
+
+    mine, its = (".root" if name.endswith(".root") else formats.ending_of(name) for name in (output, result))
+    if mine is None:
+        known = ", ".join([".root", *formats.endings()])
+        return f"nothing merges {output!r}, which can only be kept, one a part; known endings are {known}"
+    if mine != its:
+        return f"it must end with {mine}, as the output that it is merged from"
+    return ""
+
+
 def _output(value: object) -> object:
     return {"path": value} if isinstance(value, str) else value
 
@@ -329,7 +343,8 @@ class Analysis(Model):
         None,
         description=(
             "Results and the output that each is merged from: `dimuon.root: hists.root`. A placeholder groups: "
-            "`{sample}.root: hists.root` gives one a sample. Left out: every ROOT output under its own name."
+            "`{sample}.root: hists.root` gives one a sample. Left out: every ROOT output under its own name. Results "
+            "have the ending of their output."
         ),
     )
     policies: Policies = Field(
@@ -363,8 +378,8 @@ class Analysis(Model):
         for result, output in (self.merge or {}).items():
             if output not in paths:
                 raise ValueError(f"merge: {result} is to be merged from {output!r}, which is not among the outputs")
-            if not output.endswith(".root") or not result.endswith(".root"):
-                raise ValueError(f"merge: {result}: only ROOT files can be merged; other outputs are kept one a part")
+            if problem := _cannot_merge(result, output):
+                raise ValueError(f"merge: {result}: {problem}")
         return self
 
     @property

@@ -274,7 +274,7 @@ class NotConservedError(SeptumError):
 
 
 class EngineMissingError(SeptumError):
-    """No `hadd` was found to merge ROOT files with."""
+    """Nothing that merges this format is installed: `hadd`, `pyarrow`, `h5py`; or no engine knows the format."""
 
     code, exit_code = "E404", 44
 

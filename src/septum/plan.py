@@ -174,7 +174,9 @@ def _short(value: Value) -> str:
 def partial_name(result: str) -> str:
     """The name of a result with missing parts: `dimuon.partial.root`."""
     path = PurePosixPath(result)
-    return str(path.with_name(f"{path.stem}.partial{path.suffix}"))
+    # An archive has two endings, and is known by both.
+    ending = ".tar.gz" if path.name.endswith(".tar.gz") else path.suffix
+    return str(path.with_name(f"{path.name.removesuffix(ending)}.partial{ending}"))
 
 
 def part_id(index: int, count: int) -> str:

@@ -11,9 +11,10 @@ from pathlib import Path
 import septum
 from septum.collect import Outcome
 from septum.errors import SeptumError, StateError
+from septum.finish import REPORTS
 from septum.ledger import Row, StoredOutput
 from septum.manifest import NAME as MANIFEST
-from septum.manifest import Asked, Failure, Held, Manifest, PartFacts, PartOutput, ResultFile, from_json, to_json
+from septum.manifest import Asked, Failure, Held, Manifest, PartFacts, PartOutput, ResultFile, from_json, plain, to_json
 from septum.merge.results import Result
 from septum.plan import Plan, partial_name
 from septum.state import Receipt, write_whole
@@ -57,12 +58,13 @@ def clear_old(folder: Path, plan: Plan) -> list[str]:
             (folder / LOGS / name).unlink(missing_ok=True)
     if before.parts:
         (folder / MANIFEST).unlink()
-        (folder / SUMMARY).unlink(missing_ok=True)
+        for name in REPORTS:
+            (folder / name).unlink(missing_ok=True)
     for name in (KEPT, LOGS):
         with contextlib.suppress(OSError):  # not there, or not empty
             (folder / name).rmdir()
     names = [name for merge in plan.merges for name in (merge.result, partial_name(merge.result))]
-    wanted = [MANIFEST, SUMMARY, *names]
+    wanted = [MANIFEST, *REPORTS, *names]
     wanted += [f"{KEPT}/{part.id}" for part in plan.parts] if (folder / KEPT).is_dir() else []
     return [name for name in wanted if _set_aside(folder / name)]
 
@@ -82,9 +84,17 @@ def _manifest_before(folder: Path) -> _Before:
         return _Before(results={}, parts=[])
     results = {result.file: result.sha256 for result in before.results}
     return _Before(
-        results={name: sha for name, sha in results.items() if ".." not in Path(name).parts and name[:1] != "/"},
+        results={name: sha256 for name, sha256 in results.items() if sha256 and _is_inside(folder, name)},
         parts=[part.id for part in before.parts if part.id.isdecimal()],
     )
+
+
+def _is_inside(folder: Path, name: str) -> bool:
+    """Whether a path of a manifest, which somebody else may have written, leads nowhere else, not by a link either."""
+    try:
+        return (folder / name).resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # too long, with a null byte, a circle of links
+        return False
 
 
 def _set_aside(path: Path) -> bool:
@@ -154,7 +164,7 @@ def publish(
     copied = _copy_logs(folder, outcome.failed, logs)
     manifest = account(folder, plan, receipt, outcome, facts, published, copied)
     write_whole(folder / MANIFEST, to_json(manifest))
-    write_whole(folder / SUMMARY, summary_text(plan, outcome, published))
+    write_whole(folder / SUMMARY, plain(summary_text(plan, outcome, published)))
     return published
 
 
@@ -243,7 +253,11 @@ def account(
         error=None
         if error is None
         else Failure(
-            code=error.code, exit_code=error.exit_code, what=error.what, evidence=error.evidence, fix=error.fix
+            code=error.code,
+            exit_code=error.exit_code,
+            what=plain(error.what),
+            evidence=plain(error.evidence),
+            fix=plain(error.fix),
         ),
         results=tuple(
             ResultFile(
@@ -255,7 +269,10 @@ def account(
                 engine=result.engine,
                 parts=result.parts,
                 missing=result.missing,
-                objects={path: Held(kind=kind, entries=entries) for path, (kind, entries) in result.objects.items()},
+                objects={
+                    plain(path): Held(kind=plain(kind), entries=entries)
+                    for path, (kind, entries) in result.objects.items()
+                },
             )
             for result in outcome.results
         ),

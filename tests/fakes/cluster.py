@@ -56,6 +56,7 @@ class Step:
     signal: int | None = None
     hold_code: int | None = None
     reason: str = ""
+    memory_b: int | None = None
 
 
 NORMAL = (
@@ -75,6 +76,7 @@ class Delivery:
         stage: As the wrapper writes it; empty for no status file at all.
         damaged_fetches: How many fetches bring every output cut short.
         stderr: What the command wrote.
+        times: CPU time as the wrapper's shell wrote it; empty where it did not.
     """
 
     outputs: Sequence[bytes | None]
@@ -82,6 +84,7 @@ class Delivery:
     stage: str = "done"
     damaged_fetches: int = 0
     stderr: str = ""
+    times: str = ""
 
 
 @dataclass(kw_only=True)
@@ -147,6 +150,7 @@ class FakeCluster:
             since_s=int(now_s - job.submitted_s - step.at_s),
             reason=step.reason,
             host="node7",
+            memory_b=step.memory_b,
         )
 
     def _step(self, job: _Job) -> Step:
@@ -209,6 +213,7 @@ class FakeBackend:
             "image": "",
             "started": 1,
             "ended": 2,
+            "times": delivery.times,
             "outputs": outputs,
         }
         if delivery.stage:

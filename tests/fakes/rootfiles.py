@@ -103,6 +103,7 @@ class Adder:
         return "adder (tests)"
 
     two_levels = True
+    stamps = False
 
     def read(self, path: Path, *, name: str, expected: Sequence[str] = ()) -> FileSummary:
         """Read a file with uproot."""
@@ -112,7 +113,7 @@ class Adder:
         """Begin a result."""
         return RangeMerging(self, target)
 
-    def merge(self, target: Path, sources: Sequence[Path], *, title: str) -> None:
+    def merge(self, target: Path, sources: Sequence[Path], *, title: str, titles: Sequence[str]) -> None:
         """Add the histograms of the sources."""
         assert not target.exists()
         self.calls.append([path.name for path in sources])

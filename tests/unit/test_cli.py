@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import math
 import resource
 import statistics
 import subprocess
@@ -18,7 +19,10 @@ import septum
 from septum.cli import main, parser
 from septum.credentials.secret import Secret
 from septum.errors import ConfigError, PartExitError, SeptumError, TryAgainError, every_error
+from septum.units import show_size
+from septum.verify import measure
 from tests.fakes.analyses import BASE
+from tests.fakes.rootfiles import H, read_cells, write_root
 
 VERBS = (
     "run",
@@ -27,6 +31,10 @@ VERBS = (
     "submit",
     "collect",
     "cancel",
+    "compare",
+    "merge",
+    "verify",
+    "report",
     "cluster",
     "component",
     "reference",
@@ -117,13 +125,13 @@ def test_every_error_is_printed_and_has_its_exit_code(
 
 
 def test_exit_codes_are_those_of_the_design() -> None:
-    """10s credentials, 20s cluster, 30s jobs, 40s merge, 75 try again; a code names one class."""
+    """10s credentials, 20s cluster, 30s jobs, 40s merge, 50s comparison, 75 try again; a code names one class."""
     by_code = {error.code: error for error in every_error()}
 
     assert len(by_code) == len(every_error())
     for error in every_error():
-        expected = {"E0": {2, 3}, "E1": range(10, 20), "E2": range(20, 30), "E3": range(30, 40), "E4": range(40, 50)}
-        assert error.exit_code in expected.get(error.code[:2], {75})
+        tens = {f"E{ten}": range(10 * ten, 10 * ten + 10) for ten in range(1, 6)}
+        assert error.exit_code in {"E0": {2, 3}, "E7": {75}, **tens}[error.code[:2]]
         assert (error.exit_code == 75) == issubclass(error, TryAgainError)
 
 
@@ -306,6 +314,104 @@ def test_sections_of_the_ci_log_are_closed(
     assert shown.count("section_start:") == shown.count("section_end:") == 2
 
 
+# ── merge ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with three parts of a histogram, as the working folder."""
+    for number in range(3):
+        write_root(tmp_path / f"{number}.root", {"h": H(cells=[0, number, 1, 0]), "d/g": H(cells=[0, 1, 0])})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_merge(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One file, what made it, its checksum, and what it holds; nothing else is left in the folder."""
+    assert main(["merge", "all.root", "0.root", "1.root", "2.root"]) == 0
+    shown = capsys.readouterr().out
+    size_b, sha256 = measure(files / "all.root")
+
+    assert read_cells(files / "all.root", "h") == [0, 3, 3, 0]
+    assert shown.splitlines()[0] == f"all.root: 3 files, {show_size(size_b)}, sha256 {sha256}"
+    assert "merged and verified by strict (septum " in shown
+    assert [line.split() for line in shown.splitlines()[2:]] == [
+        ["d/g", "TH1D", "3", "entries"], ["h", "TH1D", "6", "entries"],
+    ]  # fmt: skip
+    assert sorted(path.name for path in files.iterdir()) == ["0.root", "1.root", "2.root", "all.root"]
+
+
+def test_merge_gives_the_same_bytes_whatever_the_order_and_the_processes(files: Path) -> None:
+    """No date is in the file, and no addition depends on another."""
+    (files / "list.txt").write_text("2.root\n\n0.root\n")
+    assert main(["merge", "x.root", "0.root", "1.root", "2.root"]) == 0
+    before = (files / "x.root").read_bytes()
+    assert main(["merge", "x.root", "@list.txt", "1.root", "--jobs", "2"]) == 0
+
+    assert (files / "x.root").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["all.root", "0.root", "no.root"], 2, "there is no file no.root"),
+        (["all.root", "@no.txt"], 2, "the list no.txt cannot be read"),
+        (["all.root", "@empty.txt"], 2, "name no files"),
+        (["all.root", "@0.root"], 2, "cannot be read"),
+        (["0.root", "0.root", "1.root"], 2, "is the target, too"),
+        (["nowhere/all.root", "0.root", "1.root"], 2, "there is no folder nowhere"),
+        (["all.root", "0.root", "--jobs", "0"], 2, "--jobs 0"),
+        (["all.root", "0.root", "--policy", "sums"], 2, "KEY=VALUE"),
+        (["all.root", "0.root", "--policy", "sum=plain"], 2, "sum"),
+        (["all.root", "0.root", "--policy", "sums=fast"], 2, "'exact' or 'plain'"),
+        (["all.root", "0.root", "0.root"], 42, "the same bytes"),
+        (["all.root", "0.root", "copy.root"], 42, "the same bytes"),
+        (["all.root", "0.root", "cut.root"], 35, "cut.root"),
+        (["all.root", "0.root", "axis.root"], 41, "axis.root"),
+        (["all.root", "0.root", "nan.root"], 48, "non-finite: keep"),
+        (["all.dat", "0.root", "1.root"], 44, "all.dat"),
+    ],
+)
+def test_mistakes_of_who_merges(
+    files: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str
+) -> None:
+    """Each is an error with a fix, and no file appears or changes."""
+    (files / "empty.txt").write_text("\n")
+    (files / "copy.root").write_bytes((files / "0.root").read_bytes())
+    (files / "cut.root").write_bytes((files / "1.root").read_bytes()[:-50])
+    write_root(files / "axis.root", {"h": H(cells=[0, 1, 1, 1, 0]), "d/g": H(cells=[0, 1, 0])})
+    write_root(files / "nan.root", {"h": H(cells=[0, math.nan, 1, 0], entries=1), "d/g": H(cells=[0, 1, 0])})
+    before = {path.name: path.read_bytes() for path in files.iterdir()}
+
+    assert main(["merge", *arguments]) == code
+    shown = capsys.readouterr().err
+    assert words in shown
+    assert "Fix: " in shown
+    assert {path.name: path.read_bytes() for path in files.iterdir()} == before
+
+
+def test_merge_replaces_only_by_what_is_whole(files: Path) -> None:
+    """What stood there stays until there is something better; with a policy, there is."""
+    (files / "all.root").write_text("of yesterday")
+    write_root(files / "nan.root", {"h": H(cells=[0, math.nan, 1, 0], entries=1), "d/g": H(cells=[0, 1, 0])})
+    arguments = ["merge", "all.root", "0.root", "nan.root"]
+
+    assert main(arguments) == 48
+    assert (files / "all.root").read_text() == "of yesterday"
+    assert main([*arguments, "--policy", "non-finite=keep"]) == 0
+    assert math.isnan(read_cells(files / "all.root", "h")[1])
+    assert read_cells(files / "all.root", "h")[2] == 2
+
+
+def test_merge_of_another_format(files: Path) -> None:
+    """By the ending of the target."""
+    for number in range(3):
+        (files / f"{number}.csv").write_text(f"x,y\n{number},1\n")
+
+    assert main(["merge", "all.csv", "0.csv", "1.csv", "2.csv"]) == 0
+    assert (files / "all.csv").read_text() == "x,y\n0,1\n1,1\n2,1\n"
+
+
 # ── what it costs ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -399,7 +505,10 @@ def test_the_audit_sees_something() -> None:
     assert "socket.__new__" in done.stdout
 
 
-_LIGHT = ("states", "units", "plan", "ledger", "policy", "environment", "worker.sandbox", "backends.base", "stages")
+_LIGHT = (
+    "states", "units", "plan", "ledger", "policy", "environment", "worker.sandbox", "backends.base", "stages",
+    "manifest", "verify", "collect", "merge.engine", "merge.results", "merge.choice",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("module", _LIGHT)

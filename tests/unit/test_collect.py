@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uproot
 
 from septum.backends.base import Run
 from septum.clusters.profile import Profile
@@ -22,8 +26,11 @@ from septum.errors import (
     StructureError,
     UnexpectedFileError,
 )
-from septum.ledger import Ledger
+from septum.ledger import Ledger, Row
+from septum.merge.engine import Engine
 from septum.merge.results import Merger
+from septum.merge.strict.contents import Contents
+from septum.merge.strict.merging import Strict
 from septum.states import JobState, PartState
 from septum.worker.sandbox import output_name, status_name
 from tests.fakes.analyses import plan_of, seeds
@@ -36,11 +43,12 @@ LEASE_S = 7200
 class Rig:
     """A run that has been submitted to a schedd in memory."""
 
-    def __init__(self, folder: Path, count: int = 4, *, more: str = "", engine: Adder | None = None) -> None:
+    def __init__(self, folder: Path, count: int = 4, *, more: str = "", engine: Engine | None = None) -> None:
         self.folder = folder
         self.plan = plan_of(seeds(count, more=more), folder)
         self.clock = FakeClock()
-        self.engine = engine or Adder()
+        self.adder = Adder()
+        self.engine: Engine = engine or self.adder
         self.profile = Profile(
             name="c", method="htcondor", poll_floor=10, poll_ceiling=60, refresh=300, lease=LEASE_S,
             update_interval=900, hold_patience=1800,
@@ -76,7 +84,12 @@ class Rig:
                 backend=FakeBackend(self.cluster),
                 ledger=ledger,
                 profile=self.profile,
-                merger=Merger(self.plan, lambda _path, _name: self.engine, outputs=self.run.outputs, scratch=self.run.folder / "merge"),
+                merger=Merger(
+                    self.plan,
+                    lambda _path, _name: self.engine,
+                    outputs=self.run.outputs,
+                    scratch=self.run.folder / "merge",
+                ),
                 keep_fresh=self._keep_fresh,
                 say=lambda line: self.said.append((self.clock.passed_s, line)),
                 clock=self.clock,
@@ -91,10 +104,14 @@ class Rig:
         self.submit()
         return self.collect()
 
-    def states(self) -> dict[str, PartState]:
-        """What the ledger says."""
+    def rows(self) -> dict[str, Row]:
+        """What the ledger says of each part."""
         with Ledger(self.run.folder / "run.sqlite") as ledger:
-            return {row.id: row.state for row in ledger.rows()}
+            return {row.id: row for row in ledger.rows()}
+
+    def states(self) -> dict[str, PartState]:
+        """In which state each part is."""
+        return {part: row.state for part, row in self.rows().items()}
 
     def damage(self, statement: str) -> None:
         """Change the ledger behind septum's back."""
@@ -139,6 +156,37 @@ def test_all_parts_merge(tmp_path: Path, count: int) -> None:
     assert set(rig.states().values()) == {PartState.VERIFIED}
 
 
+def test_what_a_part_took_is_in_the_ledger(rig: Rig) -> None:
+    """CPU time by the wrapper, memory by the backend; of a part that nobody measured, nothing."""
+    rig.cluster.deliveries["0001"].times = "1m2.5s 0m0.25s"
+    rig.cluster.steps["0001"] = (
+        NORMAL[0],
+        Step(at_s=20, state=JobState.RUNNING, memory_b=2**30),
+        Step(at_s=60, state=JobState.ENDED, exit_code=0, memory_b=3 * 2**30),
+    )
+    rig.go()
+    rows = rig.rows()
+
+    assert (rows["0001"].cpu_s, rows["0001"].memory_b) == (62.75, 3 * 2**30)
+    assert (rows["0000"].cpu_s, rows["0000"].memory_b) == (None, None)
+
+
+def test_memory_that_was_seen_once_is_not_forgotten(rig: Rig) -> None:
+    """The pool looks every few minutes, and of a job that has ended it may say nothing more; also if it failed."""
+    for part, code in (("0001", 0), ("0002", 3)):
+        rig.cluster.steps[part] = (
+            NORMAL[0],
+            Step(at_s=20, state=JobState.RUNNING, memory_b=2**30),
+            Step(at_s=60, state=JobState.ENDED, exit_code=code),
+        )
+    rig.cluster.deliveries["0002"].exit_code = 3
+    rig.go()
+    rows = rig.rows()
+
+    assert rows["0002"].state is PartState.FAILED
+    assert [rows[part].memory_b for part in ("0001", "0002")] == [2**30, 2**30]
+
+
 def test_jobs_that_end_one_after_the_other(tmp_path: Path) -> None:
     """One query a look, whatever the number of parts; the numbers of jobs decide whether the jobs are read."""
     rig = Rig(tmp_path, 45)
@@ -149,7 +197,7 @@ def test_jobs_that_end_one_after_the_other(tmp_path: Path) -> None:
     assert outcome.error is None
     assert rig.cluster.calls["poll"] < 45 * 40 / 10 + 20
     assert rig.cluster.calls["fetch"] <= 45
-    assert len(rig.engine.calls) == 4
+    assert len(rig.adder.calls) == 4
 
 
 @pytest.mark.parametrize("code", [13, 12])
@@ -371,6 +419,35 @@ def test_tolerance_does_not_cover_a_class_that_cannot_be_checked(tmp_path: Path)
     assert all("0001" in one.missing for one in outcome.results)
 
 
+def test_tolerance_does_not_cover_what_does_not_add_up(tmp_path: Path) -> None:
+    """One NaN is the mistake of an analysis, and other parts may hide it."""
+    rig = Rig(tmp_path, more="tolerance: 2\n", engine=Strict({}))
+    rig.cluster.deliveries["0001"].outputs = [rig.root(H(cells=[0, math.nan, 1, 0], entries=1))]
+    error = _no_result(rig.go(), "E408", "0001")
+
+    assert error.exit_code == 48
+    assert "non-finite: keep" in error.fix
+
+
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    """In Latin-1, as ROOT never asked: of a histogram it merges, and in a message its byte is shown."""
+    rig = Rig(tmp_path, engine=Strict({}))
+    content = rig.root(H(cells=[0, 1, 2, 0]), "hXs").replace(b"hXs", b"h\xfcs")
+    for delivery in rig.cluster.deliveries.values():
+        delivery.outputs = [content]
+    (result,) = rig.go().results
+    assert list(result.objects) == ["h\udcfcs"]
+
+    (tmp_path / "again").mkdir()
+    rig = Rig(tmp_path / "again")
+    with uproot.recreate(tmp_path / "text.root") as file:
+        file["nXte"] = "some text"
+    rig.cluster.deliveries["0001"].outputs = [(tmp_path / "text.root").read_bytes().replace(b"nXte", b"n\xfcte")]
+    error = _no_result(rig.go(), "E401", "0001")
+    assert r"n\xfcte is a TObjString" in error.what
+    assert rig.rows()["0001"].message == error.what
+
+
 # ── silence ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -473,6 +550,129 @@ def test_a_collector_that_is_started_again_goes_on(rig: Rig, after_s: float) -> 
     assert outcome.error is None
     assert read_cells(outcome.results[0].path, "h") == [0, 4, 8, 0]
     assert rig.cluster.submitted == 4
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The parts whose outputs the strict engine reads, as they are read."""
+    seen: list[str] = []
+    real = Strict.read
+
+    def watched(self: Strict, path: Path, *, name: str, expected: Sequence[str] = ()) -> Contents:
+        seen.append(path.name.removeprefix("septum-").removesuffix(".out0"))
+        return real(self, path, name=name, expected=expected)
+
+    monkeypatch.setattr(Strict, "read", watched)
+    return seen
+
+
+def _strict(folder: Path, *, more: str = "", first: float = 0.0) -> Rig:
+    """A run of 45 parts, each with a number of its own in it, that end one after the other."""
+    folder.mkdir(exist_ok=True)
+    rig = Rig(folder, 45, more=more, engine=Strict({}))
+    for part in rig.plan.parts:
+        rig.cluster.deliveries[part.id].outputs = [_numbered(first + part.index)]
+        rig.cluster.steps[part.id] = (*NORMAL[:2], Step(at_s=60 + 60 * part.index, state=JobState.ENDED, exit_code=0))
+    return rig
+
+
+@functools.cache
+def _numbered(number: float) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return write_root(Path(folder) / "h.root", {"h": H(cells=[0, number, 1, 0])}).read_bytes()
+
+
+def _kill_at(rig: Rig, after_s: float) -> None:
+    """Collect, and be killed."""
+
+    def kill(_: float) -> None:
+        if rig.clock.passed_s >= after_s:
+            rig.clock.on_sleep.clear()
+            raise _Killed
+
+    rig.clock.on_sleep.append(kill)
+    with pytest.raises(_Killed):
+        rig.collect()
+
+
+def test_a_second_collector_goes_on_from_the_checkpoint(tmp_path: Path, read: list[str]) -> None:
+    """What is in the sums is not read again; the result is the same, to the last byte, as if nobody had been killed."""
+    rig = _strict(tmp_path / "killed")
+    rig.submit()
+    _kill_at(rig, 60 + 60 * 32)
+    done = [part for part, state in rig.states().items() if state is PartState.VERIFIED]
+    assert read == done
+    assert 30 <= len(done) <= 34
+    read.clear()
+    outcome = rig.collect()
+
+    assert outcome.error is None
+    # The sums were saved at the twentieth part.
+    assert read == [part.id for part in rig.plan.parts[20:]]
+    whole = _strict(tmp_path / "whole").go()
+    assert outcome.results[0].path.read_bytes() == whole.results[0].path.read_bytes()
+    assert outcome.results[0].sha256 == whole.results[0].sha256
+    assert read_cells(outcome.results[0].path, "h") == [0, sum(range(45)), 45, 0]
+
+
+def test_a_collector_that_is_killed_again_and_again(tmp_path: Path, read: list[str]) -> None:
+    """Each part is in the result once, and is read twice at most."""
+    rig = _strict(tmp_path)
+    rig.submit()
+    for after_s in (500, 1500, 2000, 2600):
+        _kill_at(rig, after_s)
+    outcome = rig.collect()
+
+    assert outcome.error is None
+    assert read_cells(outcome.results[0].path, "h") == [0, sum(range(45)), 45, 0]
+    assert max(read.count(part.id) for part in rig.plan.parts[20:]) <= 3
+    assert rig.cluster.submitted == 45
+
+
+def test_a_part_that_fails_after_the_checkpoint(tmp_path: Path) -> None:
+    """It is missing, and those of the checkpoint are not."""
+    rig = _strict(tmp_path, more="tolerance: 2\n")
+    rig.cluster.deliveries["0040"] = Delivery(outputs=[None])
+    rig.cluster.deliveries["0003"] = Delivery(outputs=[None])
+    rig.submit()
+    _kill_at(rig, 60 + 60 * 30)
+    outcome = rig.collect()
+    (result,) = outcome.results
+
+    assert result.missing == ("0003", "0040")
+    assert read_cells(result.path, "h") == [0, sum(range(45)) - 43, 43, 0]
+
+
+@pytest.mark.parametrize("whose", ["another run", "garbage"])
+def test_a_checkpoint_that_is_not_of_this_run_is_ignored(tmp_path: Path, read: list[str], whose: str) -> None:
+    """Its parts have the same names; all are read again, and nothing of it is in the result."""
+    other = _strict(tmp_path / "other", first=1000.0)
+    other.submit()
+    _kill_at(other, 60 + 60 * 32)
+    rig = _strict(tmp_path / "this")
+    rig.submit()
+    _kill_at(rig, 60 + 60 * 32)
+    (checkpoint,) = (other.run.folder / "merge").glob("*.sums")
+    content = checkpoint.read_bytes() if whose == "another run" else b"garbage"
+    assert (rig.run.folder / "merge" / checkpoint.name).is_file()
+    (rig.run.folder / "merge" / checkpoint.name).write_bytes(content)
+    read.clear()
+    outcome = rig.collect()
+
+    assert outcome.error is None
+    assert sorted(read) == [part.id for part in rig.plan.parts]
+    assert read_cells(outcome.results[0].path, "h") == [0, sum(range(45)), 45, 0]
+
+
+def test_an_output_of_the_checkpoint_that_was_changed(tmp_path: Path) -> None:
+    """It is in the sums as it was; that it is not what it was ends the run all the same."""
+    rig = _strict(tmp_path)
+    rig.submit()
+    _kill_at(rig, 60 + 60 * 32)
+    (rig.run.outputs / output_name("0001", 0)).write_bytes(_numbered(9999.0))
+
+    with pytest.raises(OutputDamagedError, match="part 0001"):
+        rig.collect()
 
 
 @pytest.mark.parametrize("left", ["outputs", "incoming"])

@@ -180,7 +180,7 @@ def test_a_plain_value_is_no_number(plain: str) -> None:
         (ONE + "resources: {time: 90}", 4, "a duration such as"),
         (ONE + "resources: {time: " + "9" * 400 + " d}", 4, "too large"),
         (ONE + "merge: {a.root: b.root}", 1, "not among the outputs"),
-        (ONE + "merge: {a.txt: h.root}", 1, "only ROOT files"),
+        (ONE + "merge: {a.txt: h.root}", 1, "must end with"),
         (ONE + "merge: {../a.root: h.root}", 4, "without '.', '..'"),
         (ONE + "merge: {/a.root: h.root}", 4, "relative path"),
         ("command: [run]\nparts: {list: [{}]}\n", 1, "outputs: required"),

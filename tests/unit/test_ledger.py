@@ -119,6 +119,22 @@ def test_facts_and_events(ledger: Ledger, path: Path) -> None:
     assert _events(path) == before + 1
 
 
+def test_when_the_run_and_its_parts_began(path: Path) -> None:
+    """The run with its first event, a part with its first job; a part that was submitted again waited from there."""
+    with Ledger(path) as ledger:
+        assert (ledger.began_s(), ledger.submitted_s()) == (None, {})
+        ledger.begin(plan_hash="abc", tag="t", parts=PARTS, now_s=NOW_S)
+        assert (ledger.began_s(), ledger.submitted_s()) == (NOW_S, {})
+        ledger.move_all({part: (PartState.IDLE, {}) for part in PARTS[:2]}, now_s=NOW_S + 5.5)
+        ledger.move("0000", PartState.HELD, now_s=NOW_S + 60)
+        ledger.move("0000", PartState.IDLE, now_s=NOW_S + 120)
+        ledger.move("0001", PartState.RUNNING, now_s=NOW_S + 130)
+        ledger.event(NOW_S + 140, "the schedd is silent")
+    with Ledger(path) as again:
+        assert again.began_s() == NOW_S
+        assert again.submitted_s() == {"0000": NOW_S + 5.5, "0001": NOW_S + 5.5}
+
+
 # ── transitions ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -198,6 +214,19 @@ def test_store(ledger: Ledger) -> None:
 
     assert ledger.outputs() == {("0001", 0): _stored("0001"), ("0001", 1): _stored("0001", 1)}
     assert ledger.rows(PartState.VERIFIED)[0].host == "node7"
+
+
+def test_what_a_part_took(ledger: Ledger, path: Path) -> None:
+    """CPU time with its fraction, and memory beyond 32 bits; None where nobody measured."""
+    _bring(ledger, "0001", PartState.ENDED)
+    ledger.move("0001", PartState.ENDED, now_s=NOW_S, memory_b=5 * 2**31)
+    ledger.store("0001", [_stored("0001")], now_s=NOW_S, cpu_s=12.75, started_s=10, ended_s=20)
+    with Ledger(path) as again:
+        rows = again.rows()
+
+    assert (rows[1].cpu_s, rows[1].memory_b) == (12.75, 5 * 2**31)
+    assert (rows[1].started_s, rows[1].ended_s) == (10, 20)
+    assert (rows[0].cpu_s, rows[0].memory_b) == (None, None)
 
 
 @pytest.mark.parametrize("state", [state for state in PartState if state is not PartState.ENDED])

@@ -13,11 +13,14 @@ import pytest
 from septum.collect import Outcome
 from septum.errors import PartExitError, PartialResultError, StateError
 from septum.ledger import Row, StoredOutput
+from septum.manifest import NAME as MANIFEST
+from septum.manifest import Asked, Failure, Manifest, from_json, to_json
 from septum.merge.results import Result
 from septum.plan import Plan, partial_name
 from septum.publish import (
-    MANIFEST,
+    MAX_LOG_B,
     SUMMARY,
+    Facts,
     clear_old,
     objects_table,
     publish,
@@ -27,6 +30,7 @@ from septum.publish import (
 from septum.state import Receipt
 from septum.states import PartState
 from septum.verify import measure
+from septum.worker.sandbox import log_names
 from tests.fakes.analyses import BASE, plan_of
 
 RECEIPT = Receipt(tag="t", plan="p", cluster="c", collector="", schedd="", submitted_s=1)
@@ -53,11 +57,13 @@ class Rig:
             for number in (0, 1):
                 name = f"{part.id}.{number}"
                 (self.outputs / name).write_text(name)
+                size_b, sha256 = measure(self.outputs / name)
                 self.stored[(part.id, number)] = StoredOutput(
-                    part=part.id, output=number, path=name, size_b=1, sha256=""
+                    part=part.id, output=number, path=name, size_b=size_b, sha256=sha256
                 )
-        self.scratch = folder / "merge"
+        self.scratch, self.logs = folder / "merge", folder / "state-logs"
         self.scratch.mkdir()
+        self.rows = [_row(part.id) for part in self.plan.parts]
 
     def result(self, name: str, parts: Sequence[str], missing: Sequence[str] = ()) -> Result:
         """A merged file under its temporary name."""
@@ -65,7 +71,7 @@ class Rig:
         path.write_text(name)
         return Result(
             name=name, path=path, size_b=5, sha256=measure(path)[1], parts=tuple(parts), missing=tuple(missing),
-            objects={"h|x": ("TH1D", 3.0)},
+            objects={"h|x": ("TH1D", 3.0)}, stamp=f"stamp of {name}", engine="strict (septum 1)",
         )  # fmt: skip
 
     def whole(self) -> Outcome:
@@ -79,12 +85,20 @@ class Rig:
         failed = _row("0003", state=PartState.FAILED, cause="E301", message="a|b\nc")
         return Outcome(results=results, failed=(failed,), error=PartialResultError("1 of 4", fix="x"))
 
-    def publish(self, outcome: Outcome) -> dict[str, Path]:
+    def facts(self, **changes: Any) -> Facts:
+        """What is known beside the outcome: by default, the least."""
+        return Facts(**{"rows": self.rows, "stored": self.stored, **changes})
+
+    def publish(self, outcome: Outcome, **changes: Any) -> dict[str, Path]:
         """Into the result folder."""
-        rows = [_row(part.id) for part in self.plan.parts]
-        return publish(
-            self.folder, self.plan, RECEIPT, outcome, rows=rows, stored=self.stored, outputs=self.outputs, engine="e"
-        )
+        facts = self.facts(**changes)
+        return publish(self.folder, self.plan, RECEIPT, outcome, facts, outputs=self.outputs, logs=self.logs)
+
+    def log(self, part: str, *, out: str = "", err: str = "") -> None:
+        """What a part wrote, where collect keeps it."""
+        self.logs.mkdir(exist_ok=True)
+        for text, name in zip((out, err), log_names(part), strict=True):
+            (self.logs / name).write_text(text)
 
     def files(self) -> list[str]:
         """Everything in the result folder."""
@@ -93,6 +107,10 @@ class Rig:
     def manifest(self) -> Any:
         """septum.json."""
         return json.loads((self.folder / MANIFEST).read_text())
+
+    def read(self) -> Manifest:
+        """septum.json, as everything that follows reads it."""
+        return from_json((self.folder / MANIFEST).read_text(encoding="utf-8"), name=MANIFEST)
 
 
 @pytest.fixture
@@ -115,6 +133,7 @@ def test_a_whole_result(rig: Rig) -> None:
     assert [part["id"] for part in rig.manifest()["parts"]] == [part.id for part in rig.plan.parts]
     assert rig.manifest()["parts"][3]["values"] == {"s": "b", "n": "2"}
     assert rig.manifest()["plan"] == rig.plan.hash
+    assert [part["state"] for part in rig.manifest()["parts"]] == ["merged"] * 4
     assert (rig.folder / SUMMARY).read_text().startswith("# analysis\n\n**Whole**: all 4 parts are in.\n")
     assert list(rig.scratch.iterdir()) == []
 
@@ -135,17 +154,20 @@ def test_a_partial_result_says_so_everywhere(rig: Rig) -> None:
 
 def test_a_failure_leaves_no_result(rig: Rig) -> None:
     """A manifest and a summary that name the error, and the logs of the parts that failed."""
-    rows = [_row("0000"), _row("0001", state=PartState.FAILED, cause="E301", message="it failed")]
-    logs = rig.folder.with_name("state-logs")
-    logs.mkdir(parents=True)
+    rig.rows[:2] = [_row("0000"), _row("0001", state=PartState.FAILED, cause="E301", message="it failed")]
     for part in ("0000", "0001"):
-        (logs / f"septum-{part}.stderr").write_text(f"said by {part}")
-    publish_failure(rig.folder, rig.plan, RECEIPT, PartExitError("it failed", fix="x"), rows=rows, logs=logs)
+        rig.log(part, err=f"said by {part}")
+    error = PartExitError("it failed", evidence="job 7.1", fix="x")
+    publish_failure(rig.folder, rig.plan, RECEIPT, error, rig.facts(), outputs=rig.outputs, logs=rig.logs)
 
     assert rig.files() == ["logs/septum-0001.stderr", MANIFEST, SUMMARY]
+    assert (rig.folder / "logs/septum-0001.stderr").read_text() == "said by 0001"
     assert rig.manifest()["complete"] is False
     assert rig.manifest()["results"] == []
-    assert rig.manifest()["error"] == {"code": "E301", "exit_code": 30, "what": "it failed"}
+    assert rig.manifest()["error"] == {
+        "code": "E301", "exit_code": 30, "what": "it failed", "evidence": "job 7.1", "fix": "x",
+    }  # fmt: skip
+    assert [part.log for part in rig.read().parts] == [None, "logs/septum-0001.stderr", None, None]
     assert "**No result**: it failed [E301]" in (rig.folder / SUMMARY).read_text()
     assert "| 0001 | E301 | it failed |" in (rig.folder / SUMMARY).read_text()
 
@@ -179,19 +201,30 @@ def test_a_result_folder_that_is_a_file(rig: Rig) -> None:
 def test_results_of_an_earlier_plan_are_cleared(rig: Rig) -> None:
     """A group that there is no more must not stand beside the new ones; a manifest leads out of the folder nowhere."""
     rig.publish(rig.whole())
-    manifest = rig.manifest()
-    outside = rig.folder.parent / "outside.root"
-    outside.touch()
-    manifest["results"].append({"file": "../outside.root", "sha256": measure(outside)[1]})
-    manifest["results"].append({"file": str(outside), "sha256": measure(outside)[1]})
-    (rig.folder / MANIFEST).write_text(json.dumps(manifest))
+    elsewhere = rig.folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    outside = elsewhere / "outside.root"
+    outside.write_text("somebody's")
+    (rig.folder / "link").symlink_to(elsewhere)
+    (rig.folder / "empty").mkdir()
+    manifest, sha256 = rig.read(), measure(outside)[1]
+    names = ["../elsewhere/outside.root", str(outside), "link/outside.root", "sub/../../elsewhere/outside.root"]
+    names += ["", ".", "empty", "sub/not-there.root", "x\0y", "x" * 5000]
+    hostile = [
+        replace(manifest.results[0], file=name, sha256=hashed) for name in names for hashed in (sha256, "")
+    ]  # fmt: skip
+    (rig.folder / MANIFEST).write_text(to_json(replace(manifest, results=(*manifest.results, *hostile))))
     clear_old(rig.folder, replace(rig.plan, merges=()))
 
     assert rig.files() == []
-    assert outside.exists()
+    assert outside.read_text() == "somebody's"
+    assert (rig.folder / "empty").is_dir()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"results": 3}', '{"results": [{}]}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"results": 3}', '{"results": [{}]}', '{"format": 1, "results": [], "parts": []}', "[" * 9999],
+)
 def test_a_manifest_of_somebody_else_is_in_nobody_s_way(rig: Rig, text: str) -> None:
     """Garbage lists no results, and is kept under another name."""
     rig.folder.mkdir()
@@ -211,6 +244,98 @@ def test_what_is_not_septum_s_is_kept_under_another_name(rig: Rig) -> None:
     assert clear_old(rig.folder, rig.plan) == ["sub/a.root"]
     assert rig.files() == ["parts/mine/x", "sub/a.root.old1"]
     assert (rig.folder / "sub/a.root.old1").read_text() == "changed since"
+
+
+# ── the manifest ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_manifest_says_what_each_part_took(rig: Rig) -> None:
+    """When it was submitted, when it ran, its CPU time and its memory; what nobody measured is left open."""
+    rig.rows[1] = _row(
+        "0001", job="7.1", host="node7", started_s=20, ended_s=60, cpu_s=12.75, memory_b=2**30, attempts=2, exit_code=0
+    )
+    rig.publish(rig.whole(), submitted_s={"0001": 5.5}, began_s=1.0, ended_s=99.0, asked=Asked(cpus=2, time_s=60))
+    first, second, *_ = rig.read().parts
+
+    assert (second.submitted_s, second.started_s, second.ended_s) == (5.5, 20, 60)
+    assert (second.cpu_s, second.memory_b, second.attempts) == (12.75, 2**30, 2)
+    assert (second.job, second.host, second.exit_code) == ("7.1", "node7", 0)
+    assert (first.submitted_s, first.started_s, first.cpu_s, first.memory_b) == (None, None, None, None)
+    assert (rig.read().began_s, rig.read().ended_s, rig.read().asked) == (1.0, 99.0, Asked(cpus=2, time_s=60))
+
+
+def test_the_manifest_accounts_for_every_output(rig: Rig) -> None:
+    """Size and checksum of each that was verified, and the hash of what it holds where it was merged."""
+    del rig.stored["0003", 1]
+    rig.publish(rig.partial(), contents={("0000", 0): "c" * 64})
+    parts = rig.read().parts
+
+    assert [[output.path for output in part.outputs] for part in parts] == [["h.root", "log/x.txt"]] * 3 + [["h.root"]]
+    assert parts[0].outputs[0].content == "c" * 64
+    assert parts[0].outputs[1].content == parts[1].outputs[0].content == ""
+    assert (parts[2].outputs[1].size_b, parts[2].outputs[1].sha256) == measure(rig.outputs / "0002.1")
+
+
+def test_the_manifest_says_what_a_result_is(rig: Rig) -> None:
+    """Which engine made it, what stands inside of it, what it holds; and by which plan and policies."""
+    rig.plan = replace(rig.plan, policies=(("sums", "plain"),))
+    rig.publish(rig.partial(), origin={"commit": "4f1d"}, software={"numpy": "2"})
+    manifest = rig.read()
+    second = manifest.results[1]
+
+    assert (second.name, second.file) == ("sub/b.root", "sub/b.partial.root")
+    assert (second.size_b, second.sha256) == (5, measure(rig.folder / second.file)[1])
+    assert (second.stamp, second.engine) == ("stamp of sub/b.root", "strict (septum 1)")
+    assert (second.parts, second.missing) == (("0002",), ("0003",))
+    assert second.objects["h|x"].kind == "TH1D"
+    assert (manifest.plan, manifest.work, manifest.policies) == (rig.plan.hash, rig.plan.work, {"sums": "plain"})
+    assert (manifest.origin, manifest.software) == ({"commit": "4f1d"}, {"numpy": "2"})
+    assert (manifest.run, manifest.cluster, manifest.whole_count) == ("t", "c", 4)
+
+
+@pytest.mark.parametrize(
+    ("before", "how", "after"),
+    [
+        (PartState.VERIFIED, "whole", "merged"),
+        (PartState.VERIFIED, "partial", "merged"),
+        (PartState.VERIFIED, "failure", "verified"),
+        (PartState.FAILED, "partial", "failed"),
+        (PartState.RUNNING, "failure", "running"),
+    ],
+)
+def test_the_state_of_a_part_is_the_last_one(rig: Rig, before: PartState, how: str, after: str) -> None:
+    """A part is merged when there is a result; the ledger learns that only after the manifest stands."""
+    rig.rows[2] = _row("0002", state=before)
+    failure = Outcome(results=(), failed=(), error=PartExitError("it failed"))
+    rig.publish(failure if how == "failure" else getattr(rig, how)())
+
+    assert rig.read().parts[2].state == after
+
+
+def test_names_that_are_no_text_do_not_keep_a_result_from_being_published(rig: Rig) -> None:
+    """A histogram that somebody named in Latin-1 years ago; its byte is shown."""
+    results = tuple(replace(one, objects={"d\udcfc": ("TH1D", 1.0)}) for one in rig.partial().results)
+    error = PartialResultError("lost in d\udcfc", evidence="\udcfc", fix="\udcfc")
+    rig.publish(replace(rig.partial(), results=results, error=error))
+
+    assert list(rig.read().results[0].objects) == [r"d\xfc"]
+    assert rig.read().error == Failure(code="E310", exit_code=39, what=r"lost in d\xfc", evidence=r"\xfc", fix=r"\xfc")
+
+
+def test_the_ends_of_the_logs_of_the_first_failures(rig: Rig) -> None:
+    """Not of hundreds, and not gigabytes; of a part that said nothing, none."""
+    rig.rows = [_row("0000", cause="E301"), _row("0001", cause="E301"), _row("0002"), _row("0003", cause="E301")]
+    rig.log("0000", out="x" * MAX_LOG_B + "the end", err="")
+    rig.log("0001")
+    rig.log("0002", err="a good part")
+    error = PartExitError("it failed")
+    publish_failure(rig.folder, rig.plan, RECEIPT, error, rig.facts(), outputs=rig.outputs, logs=rig.logs)
+    (log,) = (rig.folder / "logs").iterdir()
+
+    assert log.name == log_names("0000")[0]
+    assert log.stat().st_size == MAX_LOG_B
+    assert log.read_text().endswith("xthe end")
+    assert [part.log for part in rig.read().parts] == [f"logs/{log.name}", None, None, None]
 
 
 @pytest.mark.parametrize("failed", [False, True])

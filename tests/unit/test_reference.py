@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -17,7 +17,7 @@ from septum.advice import ADVICE
 from septum.cli import component as cli
 from septum.clusters.catalog import shipped_names
 from septum.components.render import drift
-from septum.config import Analysis
+from septum.config import Analysis, Policies
 from septum.errors import ConfigError, SeptumError, StateError, every_error
 from septum.reference import FOLDER, clusters_page, components_page, config_page, config_schema, errors_page, pages
 from septum.validation import validate
@@ -43,6 +43,17 @@ def test_every_error_says_what_to_do_and_no_advice_is_left_over() -> None:
     """A code in a log leads to an answer."""
     assert sorted(ADVICE) == sorted(error.code for error in every_error())
     assert all(text.endswith(".") for text in ADVICE.values())
+
+
+def test_policies_that_the_advice_names_can_be_written() -> None:
+    """Whoever pastes one into septum.yaml is understood."""
+    named = re.findall(r"`([a-z-]+): ([a-z-]+)`", ADVICE["E401"] + ADVICE["E408"])
+
+    assert len(named) >= 8
+    for key, value in named:
+        (found,) = (field for field in Policies.model_fields.values() if field.alias == key)
+        assert value in get_args(found.annotation)
+        assert value != found.default
 
 
 def test_an_error_without_advice_stops_the_page(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -250,12 +250,26 @@ def test_a_class_that_cannot_be_checked(tmp_path: Path) -> None:
     with uproot.recreate(tmp_path / "h.root") as file:
         file["note"] = "some text"
 
-    with pytest.raises(StructureError, match="TObjString") as caught:
+    with pytest.raises(StructureError, match="x: note is a TObjString") as caught:
         summarize(tmp_path / "h.root", name="x")
-    assert "'note'" in caught.value.fix
-    assert (
-        summarize(tmp_path / "h.root", name="x", expected=["note"], merged=False).objects["note"].kind == "TObjString"
-    )
+    assert "policies: {unchecked: hadd}" in caught.value.fix
+    for choice in ({"merged": False}, {"unchecked": True}):
+        found = summarize(tmp_path / "h.root", name="x", expected=["note"], **choice).objects
+        assert found["note"].kind == "TObjString"
+
+
+def test_what_is_left_unchecked_is_just_that(good: Path, tmp_path: Path) -> None:
+    """The histograms beside it are read as ever, and damage is damage."""
+    with uproot.recreate(tmp_path / "h.root") as file:
+        file["note"], file["h"] = "some text", BASE.written("h")
+    objects = summarize(tmp_path / "h.root", name="x", unchecked=True).objects
+
+    assert objects["h"].content is not None
+    assert objects["h"].content.tolist() == [1, 2, 3, 4, 5] * 2
+    assert (objects["note"].content, objects["note"].entries) == (None, 0.0)
+    (tmp_path / "cut.root").write_bytes(good.read_bytes()[:-9])
+    with pytest.raises(OutputDamagedError):
+        summarize(tmp_path / "cut.root", name="x", unchecked=True)
 
 
 def test_an_average_cannot_be_added(tmp_path: Path) -> None:
@@ -272,6 +286,23 @@ def test_an_average_cannot_be_added(tmp_path: Path) -> None:
 
     with pytest.raises(StructureError, match="kIsAverage"):
         summarize(tmp_path / "h.root", name="x")
+    assert summarize(tmp_path / "h.root", name="x", marks=False).objects["h"].content is not None
+
+
+@pytest.mark.parametrize(("first", "last", "zoomed"), [(0, 0, False), (1, 3, False), (2, 3, True), (1, 2, True)])
+def test_an_axis_with_a_range_cannot_be_added(tmp_path: Path, first: int, last: int, *, zoomed: bool) -> None:
+    """With a range set, hadd's result has statistics of the range only; the whole axis as a range is none."""
+    histogram = BASE.written("h")
+    axis = histogram.member("fXaxis")
+    axis._members["fFirst"], axis._members["fLast"] = first, last
+    with uproot.recreate(tmp_path / "h.root") as file:
+        file["h"] = histogram
+
+    if zoomed:
+        with pytest.raises(StructureError, match="range set on its X-axis") as caught:
+            summarize(tmp_path / "h.root", name="x")
+        assert "UnZoom" in caught.value.fix
+    assert summarize(tmp_path / "h.root", name="x", marks=not zoomed).objects["h"].entries == 15
 
 
 # ── sums ────────────────────────────────────────────────────────────────────────────────────────────────────────

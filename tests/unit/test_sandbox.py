@@ -256,6 +256,58 @@ def test_a_status_without_a_key_is_none(key: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("times", "cpu_s"),
+    [
+        ("0m0.00s 0m0.00s", 0.0),
+        ("0m1.25s 0m0.50s", 1.75),
+        ("2m3.004s 10m0.996s", 724.0),
+        ("0m1s 0m2s", 3.0),
+        ("999999m59.99s 0m0.01s", 60_000_000.0),
+        ("", None),
+        (None, None),
+        (17, None),
+        ("0m1.25s", None),
+        ("0m1,25s 0m0,50s", None),
+        ("0m1.25s 0m0.50s\n", None),
+        ("0m-1s 0m0s", None),
+        ("0m1e9s 0m0s", None),
+        ("0minfs 0mnans", None),
+        ("9" * 50 + "m0s 0m0s", None),
+        ("0m1.25s 0m0.50s 0m0.00s", None),
+        (["0m1.25s 0m0.50s"], None),
+    ],
+    ids=str,
+)
+def test_cpu_time_of_a_status(times: object, cpu_s: float | None) -> None:
+    """As shells write it, user and system added; anything else is not known, and does not cost the part."""
+    status = parse_status(json.dumps({**GOOD, "times": times}), "0007")
+
+    assert status is not None
+    assert status.cpu_s == cpu_s
+
+
+def test_a_status_of_a_wrapper_that_did_not_measure() -> None:
+    """No time is not no status: a job may run for days while septum is renewed."""
+    status = parse_status(json.dumps(GOOD), "0007")
+
+    assert status is not None
+    assert status.cpu_s is None
+
+
+def test_content_that_the_worker_read() -> None:
+    """Of each output its own; none where the worker could not read it, or wrote what is no hash."""
+    first, second = {"size": 5, "sha256": "0" * 64, "content": "c" * 64}, {"size": 6, "sha256": "1" * 64, "content": ""}
+    status = parse_status(json.dumps({**GOOD, "outputs": [first, second]}), "0007")
+
+    assert status is not None
+    assert [one.content for one in status.outputs if one is not None] == ["c" * 64, ""]
+    for wrong in ("c" * 63, "c" * 65, "x" * 64, "C" * 64, "c" * 64 + "\n", "", 7, None, ["c" * 64]):
+        status = parse_status(json.dumps({**GOOD, "outputs": [{**first, "content": wrong}]}), "0007")
+        assert status is not None
+        assert status.outputs == (Delivered(size_b=5, sha256="0" * 64),)
+
+
+@pytest.mark.parametrize(
     "text", ["", "\0" * 50, "{", "null", "[]", "7", '"done"', "<html>503</html>", "[" * 100_000, "{}{}", "NaN"]
 )
 def test_garbage_is_no_status(text: str) -> None:

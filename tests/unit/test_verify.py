@@ -11,6 +11,7 @@ import pytest
 
 from septum.backends.base import JobReport
 from septum.errors import (
+    NotAdditiveError,
     OutputDamagedError,
     OutputMissingError,
     PartError,
@@ -21,12 +22,15 @@ from septum.errors import (
     PartTimeoutError,
     StructureError,
 )
-from septum.plan import Plan
+from septum.merge.engine import Engine, Reading
+from septum.merge.results import Merger
+from septum.merge.strict.merging import Strict
+from septum.plan import Part, Plan
 from septum.states import JobState
 from septum.verify import has_status, measure, verify
 from septum.worker.sandbox import log_names, output_name, status_name
 from tests.fakes.analyses import plan_of
-from tests.fakes.rootfiles import H, write_root
+from tests.fakes.rootfiles import Adder, H, write_root
 
 TEXT = """
 command: [run]
@@ -45,6 +49,10 @@ class Box:
         self.folder = folder / "incoming"
         self.folder.mkdir()
         self.plan: Plan = plan_of(TEXT, folder)
+        self.engine: Engine = Adder()
+        self.merger = Merger(
+            self.plan, lambda _path, _name: self.engine, outputs=folder / "outputs", scratch=folder / "merge"
+        )
         write_root(self.path(0), {"h": H(cells=[0, 1, 0])})
         self.path(1).write_text("some words")
         write_root(self.path(2), {"other": H(cells=[0, 1, 0])})
@@ -71,7 +79,7 @@ class Box:
             (self.folder / status_name("0000")).write_text(json.dumps(self.status))
         facts = {"exit_code": 0, "attempts": 2, "host": "node7", **report}
         found = JobReport(part="0000", job="7.0", state=JobState.ENDED, **facts)
-        return verify(self.plan, self.plan.parts[0], self.folder, found)
+        return verify(self.plan, self.plan.parts[0], self.folder, found, self.merger.read)
 
     def refused(self, error: type[Exception], **report: Any) -> str:
         """The message of a part that must not pass."""
@@ -92,11 +100,11 @@ def box(tmp_path: Path) -> Box:
 
 
 def test_a_good_part(box: Box) -> None:
-    """A summary for each ROOT output, and the status."""
+    """What was read of each ROOT output, and the status."""
     verified = box.verify()
 
-    assert sorted(verified.summaries) == [0, 2]
-    assert list(verified.summaries[0].objects) == ["h"]
+    assert sorted(verified.readings) == [0, 2]
+    assert list(verified.readings[0].objects) == ["h"]
     assert verified.status.exit_code == 0
 
 
@@ -144,6 +152,77 @@ def test_an_output_is_missing(box: Box, number: int) -> None:
     assert box.plan.outputs[number].path in box.refused(OutputMissingError)
 
 
+def test_an_output_is_read_when_it_has_arrived_whole(box: Box) -> None:
+    """Each once, by its number and with its path, and none whose bytes are not those that the worker wrote."""
+    seen = []
+
+    def read(part: Part, number: int, path: Path) -> Reading | None:
+        seen.append((part.id, number, path))
+        return box.merger.read(part, number, path) if number == 0 else None
+
+    (box.folder / status_name("0000")).write_text(json.dumps(box.status))
+    report = JobReport(part="0000", job="7.0", state=JobState.ENDED, exit_code=0)
+    verified = verify(box.plan, box.plan.parts[0], box.folder, report, read)
+
+    assert seen == [("0000", number, box.path(number)) for number in range(3)]
+    assert list(verified.readings) == [0]
+    box.path(1).write_text("other words")
+    seen.clear()
+    with pytest.raises(OutputDamagedError):
+        verify(box.plan, box.plan.parts[0], box.folder, report, read)
+    assert [number for _, number, _ in seen] == [0]
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_what_cannot_be_read_is_the_part_s_failure(box: Box, number: int) -> None:
+    """Also if the engine has its own word for it: nothing that a reader refuses passes."""
+
+    def read(part: Part, found: int, path: Path) -> Reading | None:
+        if found == number:
+            raise NotAdditiveError(f"{part.describe()}: {path.name}: 'h' holds NaN", fix="look at the weights")
+        return None
+
+    (box.folder / status_name("0000")).write_text(json.dumps(box.status))
+    report = JobReport(part="0000", job="7.0", state=JobState.ENDED, exit_code=0)
+    with pytest.raises(NotAdditiveError, match="part 0000"):
+        verify(box.plan, box.plan.parts[0], box.folder, report, read)
+
+
+def test_content_is_what_the_worker_read(box: Box) -> None:
+    """One hash on both machines passes, another does not; a worker without Python says nothing."""
+    box.engine = Strict({})
+    digest = box.verify().readings[0].digest
+    for content in (digest, ""):
+        box.status["outputs"][0]["content"] = content
+        assert box.verify().readings[0].digest == digest
+    box.status["outputs"][0]["content"] = "0" * 64
+
+    assert "reads other content" in box.refused(OutputDamagedError)
+
+
+def test_content_of_another_reader_is_not_compared(box: Box) -> None:
+    """The worker reads strictly whatever it can; what merges with hadd has hashes of its own, and is not damaged."""
+    box.status["outputs"][0]["content"] = "0" * 64
+
+    assert sorted(box.verify().readings) == [0, 2]
+
+
+def test_content_of_what_is_not_merged_is_not_compared(box: Box) -> None:
+    """Of that, only the list of objects is read here."""
+    box.engine = Strict({})
+    box.status["outputs"][2]["content"] = "0" * 64
+
+    assert sorted(box.verify().readings) == [0, 2]
+
+
+def test_cpu_time_comes_from_the_status(box: Box) -> None:
+    """As the wrapper's shell said it; an older wrapper said nothing."""
+    assert box.verify().status.cpu_s is None
+    box.status["times"] = "1m2.5s 0m0.25s"
+
+    assert box.verify().status.cpu_s == 62.75
+
+
 @pytest.mark.parametrize("number", [0, 1, 2])
 @pytest.mark.parametrize("how", ["shorter", "longer", "changed", "gone", "empty"])
 def test_an_output_arrived_damaged(box: Box, number: int, how: str) -> None:
@@ -184,7 +263,7 @@ def test_only_what_is_merged_must_be_of_a_class_that_merges(box: Box) -> None:
             file["h"] = "a text"
         box.status["outputs"][number] = box.entry(number)
         if number == 2:
-            assert box.verify().summaries[2].objects["h"].kind == "TObjString"
+            assert box.verify().readings[2].objects["h"].kind == "TObjString"
 
     assert "TObjString" in box.refused(StructureError)
 

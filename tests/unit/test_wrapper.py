@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import resource
 import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +19,10 @@ from pathlib import Path
 
 import pytest
 
+from septum.merge.strict.contents import Reader
 from septum.plan import OutputFile, Part, Plan, Request
+from septum.worker.look import NAME as LOOK
+from septum.worker.look import program
 from septum.worker.sandbox import (
     SHARED,
     WRAPPER,
@@ -31,6 +37,7 @@ from septum.worker.sandbox import (
     write_archive,
 )
 from tests.fakes.analyses import plan_of, seeds
+from tests.fakes.rootfiles import H, write_root
 
 _KNOWN = {"sh": ["/bin/sh"], "dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
 # One that is only another name of one before is not tried again.
@@ -352,6 +359,128 @@ def test_another_kind_of_container_is_one(tmp_path: Path, shell: Sequence[str], 
     assert done.returncode == 0
     assert status_of(tmp_path).image == "container"
     assert WRAPPER_TEXT.count(f" {mark} ") == 1
+
+
+# ── what it took ────────────────────────────────────────────────────────────────────────────────────────────────
+
+BUSY = "i=0; while [ $i -lt 150000 ]; do i=$((i + 1)); done"
+
+
+@pytest.mark.parametrize("how", ["itself", "a process of it", "behind it"])
+def test_cpu_time(tmp_path: Path, shell: Sequence[str], how: str) -> None:
+    """That of the command and of all that it started and waited for; waiting is none."""
+    commands = {
+        "itself": f"{BUSY}; sleep 0.2; : > h.root",
+        "a process of it": f"sh -c '{BUSY}'; sleep 0.2; : > h.root",
+        "behind it": f"({BUSY}) & wait; sleep 0.2; : > h.root",
+    }
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert run(make(commands[how]), tmp_path, shell).returncode == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    all_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    spent_s = status_of(tmp_path).cpu_s
+
+    assert spent_s is not None
+    # The wrapper's own share is in what we measure from outside; shells count hundredths of a second.
+    assert 0.5 * all_s - 0.03 < spent_s <= all_s + 0.03
+    assert spent_s > 0.03
+
+
+def test_a_command_that_waits_takes_no_cpu_time(tmp_path: Path, shell: Sequence[str]) -> None:
+    """Wall time is another thing."""
+    run(make("sleep 1.2; : > h.root"), tmp_path, shell)
+    status = status_of(tmp_path)
+
+    assert status.ended_s > status.started_s
+    assert status.cpu_s is not None
+    assert status.cpu_s < 0.5
+
+
+@pytest.mark.parametrize("command", [f"{BUSY}; exit 3", f"{BUSY}; kill -KILL $$"])
+def test_cpu_time_of_a_command_that_failed(tmp_path: Path, shell: Sequence[str], command: str) -> None:
+    """It was spent all the same."""
+    run(make(command), tmp_path, shell)
+
+    assert (status_of(tmp_path).cpu_s or 0.0) > 0.03
+
+
+def test_no_cpu_time_of_a_command_that_did_not_run(tmp_path: Path, shell: Sequence[str]) -> None:
+    """Nothing was measured, and nothing is said."""
+    (tmp_path / SHARED).write_bytes(b"no archive")
+    run(make("true"), tmp_path, shell)
+
+    assert (status_of(tmp_path).stage, status_of(tmp_path).cpu_s) == ("setup", None)
+
+
+# ── what an output holds ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _look(folder: Path, program: bytes, file: Path) -> str:
+    """What the wrapper says of the content of a file, in a shell and with the Python of this machine."""
+    folder.mkdir()
+    (folder / LOOK).write_bytes(program)
+    # The Python of the tests first, which has numpy.
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = run(make(f"cp '{file}' h.root"), folder, ["/bin/sh"], PATH=path)
+    (delivered,) = status_of(folder).outputs
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert delivered is not None
+    assert delivered.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    return delivered.content
+
+
+def test_content_as_the_worker_reads_it(tmp_path: Path) -> None:
+    """The same hash as collect finds; not that of the file, which has its date in it."""
+    first = write_root(tmp_path / "a.root", {"h": H(cells=[0, 1, 2, 0]), "d/g": H(cells=[0, 5, 0])})
+    again = write_root(tmp_path / "b.root", {"h": H(cells=[0, 1, 2, 0]), "d/g": H(cells=[0, 5, 0])})
+    other = write_root(tmp_path / "c.root", {"h": H(cells=[0, 1, 3, 0]), "d/g": H(cells=[0, 5, 0])})
+    found = [_look(tmp_path / file.stem, program({}), file) for file in (first, again, other)]
+
+    assert found == [Reader({}).read(file, name="x").digest for file in (first, again, other)]
+    assert found[0] == found[1] != found[2]
+    assert first.read_bytes() != again.read_bytes()
+
+
+@pytest.mark.parametrize("what", ["a tree", "no ROOT file", "NaN", "no program", "another program"])
+def test_content_that_the_worker_does_not_know(tmp_path: Path, what: str) -> None:
+    """Costs nothing: no word in the log, and the output is as good as before."""
+    file = tmp_path / "x.root"
+    if what == "no ROOT file":
+        file.write_text("<html>")
+    else:
+        write_root(
+            file, {"h": H(cells=[0, math.nan if what == "NaN" else 1, 0])}, trees={"t": 3} if what == "a tree" else {}
+        )
+    text = {"no program": b"", "another program": b"print('0' * 99); raise SystemExit('no numpy')"}.get(
+        what, program({})
+    )
+
+    assert _look(tmp_path / "sandbox", text, file) == ""
+
+
+def test_a_worker_without_python(tmp_path: Path, shell: Sequence[str]) -> None:
+    """Most images have one; those that have none deliver all the same."""
+    (tmp_path / LOOK).write_bytes(program({}))
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("date", "uname", "tr", "mv", "mkdir", "cp", "sed", "wc", "cut", "sha256sum", "sh", "basename", "cat"):
+        found = shutil.which(name)
+        assert found is not None
+        (tools / name).symlink_to(found)
+    whole = [shutil.which(shell[0]) or shell[0], *shell[1:]]
+    done = run(make("echo x > h.root"), tmp_path, whole, PATH=str(tools))
+    (delivered,) = status_of(tmp_path).outputs
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert delivered is not None
+    assert (delivered.size_b, delivered.content) == (2, "")
+
+
+def test_the_program_is_the_same_to_the_last_byte() -> None:
+    """What goes to the workers has no date of its own; the policies of the merge are in it."""
+    assert program({"sums": "plain", "averages": "sum"}) == program({"averages": "sum", "sums": "plain"})
+    assert program({}) != program({"averages": "sum"})
 
 
 # ── signals ─────────────────────────────────────────────────────────────────────────────────────────────────────

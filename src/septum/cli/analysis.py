@@ -15,8 +15,10 @@ from septum.cli.options import add_cluster, overrides
 if TYPE_CHECKING:
     from septum.collect import Outcome
     from septum.plan import Plan
-    from septum.stages import Options, Submitted
+    from septum.stages import Collected, Options, Submitted
 
+_WORST = 10
+"""Objects that differ from the reference and are shown at the end of a run."""
 _VERBS: Sequence[tuple[str, str]] = (
     ("run", "everything at once: plan, submit, collect, merge"),
     ("plan", "show what would run, and write nothing"),
@@ -145,8 +147,8 @@ def _collect(args: argparse.Namespace) -> int:
 
     options = _options(args)
     with section("collect", f"collect from {options.cluster}"):
-        plan, outcome, published = collect(options, say, SystemClock())
-    return _show_outcome(plan, outcome, published, options)
+        collected = collect(options, say, SystemClock())
+    return _show(collected, options)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -163,14 +165,16 @@ def _run(args: argparse.Namespace) -> int:
     with section("submit", f"submit to {options.cluster}"):
         _show_submitted(submit(options, say, clock))
     with section("collect", f"collect from {options.cluster}"):
-        plan, outcome, published = collect(options, say, clock)
-    return _show_outcome(plan, outcome, published, options)
+        collected = collect(options, say, clock)
+    return _show(collected, options)
 
 
-def _show_outcome(plan: Plan, outcome: Outcome, published: Mapping[str, Path], options: Options) -> int:
+def _show(collected: Collected, options: Options) -> int:
     from septum.publish import objects_table
     from septum.units import show_size
 
+    plan, outcome, published = collected.plan, collected.outcome, collected.published
+    places = {result.name: result.url for result in collected.finished.manifest.results}
     missing = len(outcome.failed)
     say("")
     total = plan.whole_count or len(plan.parts)
@@ -180,7 +184,11 @@ def _show_outcome(plan: Plan, outcome: Outcome, published: Mapping[str, Path], o
     if outcome.results:
         table(
             [
-                (str(published[result.name]), show_size(result.size_b), f"sha256 {result.sha256[:16]}…")
+                (
+                    places[result.name] or str(published[result.name]),
+                    show_size(result.size_b),
+                    f"sha256 {result.sha256[:16]}…",
+                )
                 for result in outcome.results
             ]
         )
@@ -188,10 +196,23 @@ def _show_outcome(plan: Plan, outcome: Outcome, published: Mapping[str, Path], o
             say(f"    {line}")
     if missing:
         say("missing parts by cause: " + _causes(outcome))
-    say(f"the whole story: {options.result / 'summary.md'}")
-    if outcome.error is not None:
-        raise outcome.error
+    _show_comparison(collected)
+    say(f"the whole story: {options.result / 'report.html'}")
+    if collected.error is not None:
+        raise collected.error
     return 0
+
+
+def _show_comparison(collected: Collected) -> None:
+    from septum.compare.show import summary, worst_rows
+
+    comparison = collected.finished.comparison
+    if comparison is None:
+        return
+    say("")
+    for line in summary(comparison):
+        say(line)
+    table(worst_rows(comparison, limit=_WORST))
 
 
 def _causes(outcome: Outcome) -> str:

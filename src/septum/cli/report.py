@@ -12,8 +12,8 @@ from septum.cli.console import say
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from septum.compare.verdicts import Comparison
     from septum.manifest import Manifest
-    from septum.report.comparison import Comparison
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -93,10 +93,10 @@ def _manifest(folder: Path) -> Manifest:
 
 
 def _comparison(folder: Path, named: Path | None) -> Comparison | None:
+    from septum.compare.document import NAME, from_json
     from septum.errors import StateError
-    from septum.report.comparison import from_json
 
-    path = named if named is not None else folder / "compare.json"
+    path = named if named is not None else folder / NAME
     if named is None and not path.is_file():
         return None
     try:

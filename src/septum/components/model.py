@@ -209,9 +209,9 @@ ANALYSIS = Component(
         ),
         CIJob(
             name="collect",
-            description="Watches, fetches, verifies, merges; on `local` it also runs the parts.",
+            description="Watches, fetches, verifies, merges, compares, reports; on `local` it also runs the parts.",
             image="septum's own; on `local` that of prepare",
-            artifacts="the result folder, ledger and receipt, also on failure",
+            artifacts="the result folder with report, ledger and receipt, also on failure; JUnit, metrics and links",
         ),
     ),
 )

@@ -88,6 +88,8 @@ def _format(name: str) -> Engine:
 class FormatEngine:
     """Another format than ROOT's, as an engine."""
 
+    stamps = False
+
     def __init__(self, format_: Format) -> None:
         self._format = format_
         format_.ready()
@@ -106,9 +108,9 @@ class FormatEngine:
         """Read one file to its end."""
         return self._format.summarize(path, name=name, expected=expected)
 
-    def merge(self, target: Path, sources: Sequence[Path], *, title: str) -> None:
+    def merge(self, target: Path, sources: Sequence[Path], *, title: str, titles: Sequence[str]) -> None:
         """Merge sources, in this order, into a new file."""
-        self._format.merge(target, sources, title=title)
+        self._format.merge(target, sources, title=title, titles=titles)
 
     def begin(self, target: Target) -> Merging:
         """Begin a result."""

@@ -45,7 +45,8 @@ class Target:
     @property
     def path(self) -> Path:
         """Where the finished file stands until it is published."""
-        return self.scratch / f"{self.key}{Path(self.name).suffix}"
+        ending = ".tar.gz" if self.name.endswith(".tar.gz") else Path(self.name).suffix
+        return self.scratch / f"{self.key}{ending}"
 
     def inscription(self, stamp: str) -> str:
         """The name that the file has for itself: the stamp, if there is one, and the name of the result."""

@@ -35,6 +35,7 @@ class Hadd:
     environ: Mapping[str, str]
     policies: Mapping[str, str] = field(default_factory=dict)
     two_levels: bool = True
+    stamps: bool = True
 
     @functools.cached_property
     def name(self) -> str:
@@ -59,8 +60,9 @@ class Hadd:
         """Begin a result."""
         return RangeMerging(self, target)
 
-    def merge(self, target: Path, sources: Sequence[Path], *, title: str) -> None:
+    def merge(self, target: Path, sources: Sequence[Path], *, title: str, titles: Sequence[str] = ()) -> None:
         """Merge ROOT files; exit code and every word on standard error count."""
+        del titles  # nothing in a ROOT file is named after the part that it is from
         # `?reproducible` fixes the dates and the identifier in the file; -k would skip broken files silently.
         # Relative paths: ROOT expands parentheses, `$`, `#` and `?` in a name, which the user's folders may have.
         folder = target.parent.resolve()

@@ -6,6 +6,7 @@ the same parts give the same bytes.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Protocol
 from septum.errors import MergeFailedError, StructureError
 from septum.merge.engine import Finished, Target
 from septum.merge.summary import FileSummary, Total, entries_by_object, first_difference
+from septum.state import write_whole
+from septum.verify import measure
 
 _SMALLEST_RANGE = 20
 
@@ -29,16 +32,21 @@ class FileEngine(Protocol):
     def two_levels(self) -> bool:
         """Whether merging merged ranges gives what one merge of all parts gives."""
 
+    @property
+    def stamps(self) -> bool:
+        """Whether the title stands inside of the file, and so the stamp."""
+
     def read(self, path: Path, *, name: str, expected: Sequence[str] = ()) -> FileSummary:
         """Read one file; see `septum.merge.engine.Engine`."""
 
-    def merge(self, target: Path, sources: Sequence[Path], *, title: str) -> None:
+    def merge(self, target: Path, sources: Sequence[Path], *, title: str, titles: Sequence[str]) -> None:
         """Merge sources, in this order, into a new file.
 
         Args:
             target: Must not exist; what stands there after an error is worthless.
             sources: At least one.
             title: Goes into the file instead of its name, so that equal inputs give equal bytes.
+            titles: The part that each source is of; empty for merged ranges. Archives name folders so.
 
         Raises:
             MergeFailedError: The engine failed or complained.
@@ -90,15 +98,27 @@ class RangeMerging:
     def _merge_range(self, number: int, parts: Sequence[str]) -> None:
         present = tuple(part for part in parts if part in self._digests)
         path = self._target.scratch / f"{self._target.key}.{number}{self._target.path.suffix}"
-        if present:
-            self._run(path, [self._target.source(part) for part in present], self._target.inscription(""))
+        if present and not self._is_there(path, present):
+            self._run(path, [self._target.source(part) for part in present], self._target.inscription(""), present)
+            write_whole(_note(path), json.dumps(self._facts(path, present)))
         self._partials[number] = (path, present)
 
-    def _run(self, path: Path, sources: Sequence[Path], title: str) -> None:
+    def _facts(self, path: Path, parts: Sequence[str]) -> list[object]:
+        """What a partial merge was made of and by, and its checksum."""
+        return [self._engine.name, [[part, self._digests[part]] for part in parts], list(measure(path))]
+
+    def _is_there(self, path: Path, parts: Sequence[str]) -> bool:
+        """Whether an earlier merger, which was killed, has merged just these parts, and the file is as it was."""
+        try:
+            return bool(json.loads(_note(path).read_text(encoding="utf-8")) == self._facts(path, parts))
+        except (OSError, ValueError):
+            return False
+
+    def _run(self, path: Path, sources: Sequence[Path], title: str, titles: Sequence[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"new.{path.name}")
         temporary.unlink(missing_ok=True)
-        self._engine.merge(temporary, sources, title=title)
+        self._engine.merge(temporary, sources, title=title, titles=titles)
         if not temporary.is_file():
             raise MergeFailedError(
                 f"merge: {self._engine.name} wrote no file for {self._target.name}", fix="check the ROOT installation"
@@ -110,7 +130,7 @@ class RangeMerging:
         self._check_structures()
         if len(self._ranges) == 1:
             present = tuple(part for part in self._target.parts if part in self._digests)
-            sources = [self._target.source(part) for part in present]
+            sources, titles = [self._target.source(part) for part in present], list(present)
         else:
             for number, parts in enumerate(self._ranges):
                 if number not in self._partials:
@@ -118,11 +138,12 @@ class RangeMerging:
             partials = [self._partials[number] for number in range(len(self._ranges))]
             sources = [path for path, parts in partials if parts]
             present = tuple(part for _, parts in partials for part in parts)
+            titles = [""] * len(sources)
         name = f"merge: {self._target.name}"
         if not sources:
             raise MergeFailedError(f"merge: no part of {self._target.name} delivered", fix="see the failed parts above")
-        stamp = self._target.stamp([(part, self._digests[part]) for part in present])
-        self._run(self._target.path, sources, self._target.inscription(stamp))
+        stamp = self._target.stamp([(part, self._digests[part]) for part in present]) if self._engine.stamps else ""
+        self._run(self._target.path, sources, self._target.inscription(stamp), titles)
         summary = self._engine.read(self._target.path, name=name)
         self._total.check(summary, name=name)
         expected = next(iter(self._structures))
@@ -134,6 +155,7 @@ class RangeMerging:
             )
         for path, _ in self._partials.values():
             path.unlink(missing_ok=True)
+            _note(path).unlink(missing_ok=True)
         return Finished(parts=present, objects=entries_by_object(summary), stamp=stamp)
 
     def _check_structures(self) -> None:
@@ -147,6 +169,11 @@ class RangeMerging:
             f"{len(most)} parts such as {min(most)} against {len(few)} such as {min(few)}; nothing was merged",
             fix="book the same objects with the same axes in every part, filled or not",
         )
+
+
+def _note(path: Path) -> Path:
+    """Where it is noted what a partial merge was made of."""
+    return path.with_name(f"{path.name}.json")
 
 
 def ranges(parts: Sequence[str]) -> list[Sequence[str]]:

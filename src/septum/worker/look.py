@@ -1,7 +1,7 @@
 """The little program that a worker runs over each ROOT output, where its image has Python and numpy.
 
-It is septum's own strict reader, packed into one file: it prints the hash of what the output holds, and collect compares
-that with what it reads itself of the file that arrived. Deterministic: the same septum packs the same bytes.
+It is septum's own strict reader, packed into one file: it prints the hash of what the output holds, and collect
+compares that with what it reads itself of the file that arrived. Deterministic: the same septum packs the same bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MODULES = (
       ("__init__", "buffer", "codecs", "contents", "layout", "records", "shape", "skeleton", "streamers")),
 )  # fmt: skip
 _DATE = (1980, 1, 1, 0, 0, 0)
-_MAIN = '''import json
+_MAIN = """import json
 import sys
 from pathlib import Path
 from zipfile import ZipFile
@@ -32,7 +32,7 @@ policies = json.loads(ZipFile(sys.argv[0]).read("policies.json"))
 path = Path(sys.argv[1])
 if knows(kinds_in(path)):
     print(Reader(policies).read(path, name=path.name).digest)
-'''
+"""
 
 
 def program(policies: Mapping[str, str]) -> bytes:

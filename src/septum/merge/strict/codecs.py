@@ -152,9 +152,7 @@ def _lz4(data: bytes, level: int) -> bytes:
 
     # Levels above 3 are LZ4's slow mode, as in ROOT.
     if level > 3:  # noqa: PLR2004
-        packed = bytes(
-            cramjam.lz4.compress_block(data, mode="high_compression", compression=level, store_size=False)
-        )
+        packed = bytes(cramjam.lz4.compress_block(data, mode="high_compression", compression=level, store_size=False))
     else:
         packed = bytes(cramjam.lz4.compress_block(data, store_size=False))
     return xxhash.xxh64_digest(packed) + packed

@@ -429,4 +429,3 @@ def _axes_differ(name: str, one: memoryview, other: memoryview) -> str:
     if axis.title != its.title:
         return f"the title of the {letter}-axis is {axis.title!r} in one, {its.title!r} in the other"
     return f"the labels or the looks of the {letter}-axis are not the same in both"
-

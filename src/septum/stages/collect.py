@@ -1,0 +1,277 @@
+"""The last stage: watch, fetch, verify and merge; then publish, compare and report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from septum.backends.base import Backend, Run
+from septum.errors import (
+    CancelledError,
+    NotConservedError,
+    PartError,
+    SeptumError,
+    StateError,
+    StructureError,
+    TooLargeError,
+    UploadError,
+)
+from septum.plan import Plan
+from septum.signals import removing_on_signal
+from septum.stages.wiring import ENDED, Options, Say, check_cluster, load_profile, open_backend, open_credentials
+from septum.state import Receipt, State
+from septum.states import PartState
+
+if TYPE_CHECKING:
+    from septum.clusters.profile import Profile
+    from septum.collect import Clock, Outcome
+    from septum.credentials import Credentials
+    from septum.finish import Finished
+    from septum.ledger import Ledger
+    from septum.merge.engine import Engine
+    from septum.publish import Facts
+
+_HOPELESS = (PartError, StructureError, NotConservedError)
+"""Errors that another collect of the same jobs would meet again; after all others the outputs stay on the cluster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """A run with results.
+
+    Attributes:
+        plan: The plan.
+        outcome: How the run ended.
+        published: The published files by the name of their result.
+        finished: What was found of the results.
+    """
+
+    plan: Plan
+    outcome: Outcome
+    published: Mapping[str, Path]
+    finished: Finished
+
+    @property
+    def error(self) -> SeptumError | None:
+        """What the run ends with: parts that are missing come before differences."""
+        return self.outcome.error or self.finished.error
+
+
+def collect(options: Options, say: Say, clock: Clock) -> Collected:
+    """Watch the run to its end, publish its results, compare and report them.
+
+    Raises:
+        SeptumError: There is no result; the result folder says why and holds nothing that looks whole.
+    """
+    with State(options.state).locked():
+        return _collect_locked(options, say, clock)
+
+
+def _collect_locked(options: Options, say: Say, clock: Clock) -> Collected:
+    from septum import publish
+    from septum.finish import bring_to_storage, check_size, note_failure
+
+    state = State(options.state)
+    plan = state.load_plan()
+    receipt = state.load_receipt()
+    profile = load_profile(options)
+    if receipt.plan != plan.hash:
+        raise StateError("receipt: it belongs to another plan", fix="submit this plan first with 'septum submit'")
+    check_cluster(receipt, profile, options)
+    run = state.run(plan, receipt.tag)
+    with state.open_ledger() as ledger:
+        # Before anything is cleared: the results of a run that has been collected must stay.
+        _check_ledger(ledger, receipt)
+        retire_results(plan, options, say)
+
+        logs = state.folder / "logs"
+
+        def settle(
+            outcome: Outcome, contents: Mapping[tuple[str, int], str], credentials: Credentials
+        ) -> Mapping[str, Path]:
+            """Bring the results to their place, while the jobs still hold their outputs."""
+            facts = _facts_of(plan, profile, ledger, options, clock, contents)
+            published = publish.publish(options.result, plan, receipt, outcome, facts, outputs=run.outputs, logs=logs)
+            # Before the jobs go: a storage that does not answer must not cost the outputs.
+            bring_to_storage(
+                options.result,
+                plan,
+                ledger.outputs(),
+                run.outputs,
+                environ=options.environ,
+                credentials=credentials,
+                clock=clock,
+                say=say,
+            )
+            check_size(options.result, plan, environ=options.environ, say=say)
+            # Last: until here, a collect that is started again merges anew.
+            merged = {result.name: (plan.by_result[result.name].output, result.parts) for result in outcome.results}
+            ledger.finish(merged, now_s=clock.now())
+            return published
+
+        try:
+            outcome, published = _collect(run, ledger, profile, options, say, clock, settle)
+        except (TooLargeError, UploadError) as error:
+            # The results stand in the folder, verified. The outputs stay, too, so that a retried collect goes on.
+            note_failure(options.result, error)
+            _finish(plan, options, say)
+            raise
+        except SeptumError as error:
+            publish.clear_old(options.result, plan)
+            facts = _facts_of(plan, profile, ledger, options, clock, {})
+            publish.publish_failure(options.result, plan, receipt, error, facts, outputs=run.outputs, logs=logs)
+            _finish(plan, options, say)
+            if isinstance(error, (*_HOPELESS, CancelledError)):
+                ledger.note(ENDED, error.code)
+            raise
+        except BaseException:
+            publish.clear_old(options.result, plan)
+            raise
+        ledger.note(ENDED, outcome.error.code if outcome.error is not None else "0")
+    finished = _finish(plan, options, say)
+    if outcome.error is None:
+        state.drop_outputs()
+    return Collected(plan=plan, outcome=outcome, published=published, finished=finished)
+
+
+def _finish(plan: Plan, options: Options, say: Say) -> Finished:
+    from septum.finish import finish
+
+    return finish(options.result, plan, root=options.root, prefix=options.prefix, environ=options.environ, say=say)
+
+
+def _facts_of(
+    plan: Plan,
+    profile: Profile,
+    ledger: Ledger,
+    options: Options,
+    clock: Clock,
+    contents: Mapping[tuple[str, int], str],
+) -> Facts:
+    """What the manifest says beside the outcome."""
+    from septum.manifest import Asked
+    from septum.provenance.origin import origin, software
+    from septum.publish import Facts
+
+    request = plan.request
+    return Facts(
+        rows=ledger.rows(),
+        stored=ledger.outputs(),
+        contents=contents,
+        asked=Asked(
+            cpus=request.cpus or profile.default_cpus,
+            memory_b=request.memory_b or profile.default_memory,
+            disk_b=request.disk_b or profile.default_disk,
+            time_s=request.time_s or profile.default_time,
+        ),
+        submitted_s=ledger.submitted_s(),
+        began_s=ledger.began_s(),
+        ended_s=clock.now(),
+        origin=origin(options.environ, folder=options.root, own=[options.state, options.result]),
+        software=software(),
+    )
+
+
+def retire_results(plan: Plan, options: Options, say: Say) -> None:
+    """Take the results of earlier runs away, so that what is there after this run is of this run.
+
+    Raises:
+        StateError: The result folder cannot be one.
+    """
+    from septum import publish
+
+    for name in publish.clear_old(options.result, plan):
+        say(f"note: {options.result / name} was not written by septum; it is kept as {name}.old1 or a higher number")
+
+
+def check_engines(plan: Plan, options: Options) -> None:
+    """Look, before there are jobs, whether what merges the results is installed, as far as that can be known.
+
+    Raises:
+        EngineMissingError: A result's format has no engine here.
+    """
+    from septum.merge.choice import check
+
+    for merge in plan.merges:
+        check(plan.outputs[merge.output].path, environ=options.environ, policies=dict(plan.policies))
+
+
+def _collect(
+    run: Run,
+    ledger: Ledger,
+    profile: Profile,
+    options: Options,
+    say: Say,
+    clock: Clock,
+    settle: Callable[[Outcome, Mapping[tuple[str, int], str], Credentials], Mapping[str, Path]],
+) -> tuple[Outcome, Mapping[str, Path]]:
+    from septum.collect import Collector
+    from septum.finish import Foresight
+    from septum.merge.choice import choose
+    from septum.merge.results import Merger
+
+    policies = dict(run.plan.policies)
+
+    def choose_engine(path: Path, name: str) -> Engine:
+        return choose(path, name=name, environ=options.environ, policies=policies)
+
+    merger = Merger(run.plan, choose_engine, outputs=run.outputs, scratch=run.folder / "merge")
+    with (
+        open_credentials(profile, options, say) as supervisor,
+        open_backend(run, profile, supervisor.credentials, options) as backend,
+        removing_on_signal(backend, say),
+    ):
+        if profile.method == "local":
+            going = ledger.rows(PartState.IDLE, PartState.RUNNING, PartState.HELD)
+            backend.submit([run.plan.by_id[row.id] for row in going], lease_until_s=0)
+        foreseen = Foresight(run.plan, ledger, options.environ)
+        collector = Collector(
+            run=run,
+            backend=backend,
+            ledger=ledger,
+            profile=profile,
+            merger=merger,
+            keep_fresh=lambda now_s: [*supervisor.check(now_s), *foreseen()],
+            say=say,
+            clock=clock,
+        )
+        try:
+            outcome = collector.collect()
+            if outcome.error is not None and not outcome.results:
+                raise outcome.error
+        except _HOPELESS:
+            _clean_queue(backend, say)
+            raise
+        published = settle(outcome, merger.contents, supervisor.credentials)
+        _clean_queue(backend, say)
+    return outcome, published
+
+
+def _check_ledger(ledger: Ledger, receipt: Receipt) -> None:
+    facts, rows = ledger.facts(), ledger.rows()
+    unsent = sum(row.state is PartState.PLANNED for row in rows)
+    if unsent or not rows:
+        raise StateError(
+            f"run: {unsent or 'all'} parts have not been submitted", fix="submit them first with 'septum submit'"
+        )
+    if (facts.get("plan"), facts.get("tag")) != (receipt.plan, receipt.tag):
+        raise StateError(
+            "ledger: it belongs to another run than the receipt",
+            evidence=f"ledger {facts.get('tag')}, receipt {receipt.tag}",
+            fix="keep the whole state folder between the CI jobs, or run again from the first",
+        )
+    if any(row.state is PartState.MERGED for row in rows):
+        raise StateError(
+            "run: it has been collected already",
+            fix="its results were in the result folder; run again to make them anew",
+        )
+
+
+def _clean_queue(backend: Backend, say: Say) -> None:
+    """Remove the run's jobs: their outputs are safe, or judged."""
+    try:
+        backend.remove(None)
+    except SeptumError as error:
+        say(f"warning: {error.what}; the jobs leave the queue by themselves")

@@ -1,0 +1,119 @@
+"""What the stages share: their options, and how profile, credentials and backend are opened. Nothing prints."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from septum.backends.base import Backend, Run
+from septum.errors import StateError
+from septum.state import Receipt
+
+if TYPE_CHECKING:
+    from septum.clusters.profile import Profile
+    from septum.credentials import Credentials, Supervisor
+    from septum.plan import Publish
+
+Say = Callable[[str], None]
+ENDED = "ended"
+"""The ledger's fact that nothing of the run is left on the cluster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line and the environment ask for.
+
+    Attributes:
+        config: `septum.yaml`.
+        cluster: The name or path of a profile.
+        overrides: Keys of the profile and their values.
+        image: Replaces the image of `septum.yaml`.
+        prefix: The prefix of the CI jobs.
+        state: The state folder.
+        result: The result folder.
+        environ: The environment.
+    """
+
+    config: Path
+    cluster: str
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
+    prefix: str = ""
+    state: Path = Path(".septum")
+    result: Path = Path("result")
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    @property
+    def root(self) -> Path:
+        """The folder of `septum.yaml`."""
+        return self.config.parent
+
+
+def load_profile(options: Options, *, complete: bool = True) -> Profile:
+    """The profile of the chosen cluster, with what the environment and `--set` say otherwise."""
+    from septum.clusters.catalog import load_profile as load
+
+    return load(
+        options.cluster, environ=options.environ, root=options.root, overrides=options.overrides, complete=complete
+    ).profile
+
+
+def check_cluster(receipt: Receipt, profile: Profile, options: Options) -> None:
+    """Look whether the run is on the cluster that was named.
+
+    Raises:
+        StateError: It is on another one.
+    """
+    if (receipt.cluster, receipt.schedd) != (options.cluster, profile.schedd):
+        raise StateError(
+            f"receipt: the run is on {receipt.cluster} ({receipt.schedd or 'this machine'}), not on {options.cluster}",
+            fix=f"name the cluster that it was submitted to: --cluster {receipt.cluster}",
+        )
+
+
+def secret_names(publish: Publish | None, profile: Profile) -> frozenset[str]:
+    """The variables that no code of a user gets: those of credentials, and of presigned URLs."""
+    from septum.credentials import secret_variables
+
+    names = frozenset(secret_variables(profile))
+    if publish is None:
+        return names
+    from septum.upload.upload import target_of
+
+    return names | frozenset(filter(None, [target_of(publish).variable]))
+
+
+@contextlib.contextmanager
+def open_credentials(profile: Profile, options: Options, say: Say) -> Iterator[Supervisor]:
+    """Obtain what the cluster wants, keep it fresh, and delete it at the end."""
+    from septum.credentials import Supervisor, obtain
+
+    with obtain(profile, environ=options.environ) as credentials, Supervisor(credentials) as supervisor:
+        for warning in credentials.warnings:
+            say(f"warning: {warning}")
+        yield supervisor
+
+
+@contextlib.contextmanager
+def open_backend(run: Run, profile: Profile, credentials: Credentials, options: Options) -> Iterator[Backend]:
+    """The backend of the profile, closed at the end."""
+    backend: Backend
+    run.sent.mkdir(parents=True, exist_ok=True)
+    if profile.method == "local":
+        from septum.backends.local import LocalBackend
+        from septum.environment import for_user_code
+
+        environ = for_user_code(credentials.for_parts(options.environ), secrets=secret_names(run.plan.publish, profile))
+        backend = LocalBackend(run, slots=profile.slots, environ=environ, time_s=None)
+    else:
+        from septum.backends.htcondor import HTCondorBackend
+
+        backend = HTCondorBackend(run, profile, credentials)
+    try:
+        yield backend
+    finally:
+        backend.close()
