@@ -38,7 +38,8 @@ def main(target: Path, files: list[str]) -> dict[str, float]:
     _add(engine, merging, files[-1])
     merging.finish()
     times["verified_s"] = time.perf_counter() - start
-    times |= {"merged_s": moment - start for moment in merged}
+    if merged:
+        times["merged_s"] = merged[0] - start
     result.path.replace(target)
     return times
 

@@ -124,9 +124,15 @@ def _run(contender: Contender, case: Case, record: Record, say: Callable[[str], 
     record.runs.append(asdict(run))
     if run.exit_code:
         record.wrong = True
-        record.result = f"failed: {(run.said.strip().splitlines() or ['no output'])[-1][:120]}"
+        record.result = f"failed: {_complaint(run.said)}"
     elif contender.marks:
         record.marks.append(json.loads(run.said.strip().splitlines()[-1]))
+
+
+def _complaint(said: str) -> str:
+    """The line that says what went wrong."""
+    lines = said.strip().splitlines() or ["no output"]
+    return next((line for line in lines if "rror" in line or line.startswith("septum: ")), lines[-1])[:120]
 
 
 def _judge(case: Case, entered: Sequence[Contender], records: Mapping[str, Record], say: Callable[[str], None]) -> None:

@@ -20,10 +20,12 @@ from septum.facility.pool import Pool
 SEPTUM = Path(sys.executable).with_name("septum")
 
 
-def write_root(path: Path, *, bins: int = 10, name: str = "mass", seed: int = 1) -> Path:
-    """Write a ROOT file with one histogram of 100 seeded entries."""
+def write_root(path: Path, *, bins: int = 10, name: str = "mass", seed: int = 1, weight: float = 1.0) -> Path:
+    """Write a ROOT file with one histogram of 100 seeded entries, the last of them with a weight."""
     histogram = hist.Hist(hist.axis.Regular(bins, 0, 1), storage=hist.storage.Weight())
-    histogram.fill(np.random.default_rng(seed).random(100))
+    weights = np.ones(100)
+    weights[-1] = weight
+    histogram.fill(np.random.default_rng(seed).random(100), weight=weights)
     with uproot.recreate(path) as file:
         file[name] = histogram
     return path
@@ -40,6 +42,7 @@ truncated) head -c 2000 good.root > out.root ;;
 empty)     : > out.root ;;
 page)      echo '<html>503 Service Unavailable</html>' > out.root ;;
 axis)      cp axis.root out.root ;;
+nan)       cp nan.root out.root ;;
 renamed)   cp renamed.root out.root ;;
 slow)      sleep 300 ;;
 held)      exec 1>&- ; sleep 300 ;;
@@ -98,11 +101,12 @@ def kinds_repository(folder: Path, kinds: Sequence[str], *, extra: str = "", env
     write_root(folder / "good.root")
     write_root(folder / "axis.root", bins=20)
     write_root(folder / "renamed.root", name="mass_old")
+    write_root(folder / "nan.root", weight=float("nan"))
     (folder / "part.sh").write_text(PART_SH)
     rows = "\n".join(f"    - {{kind: {kind}, seed: {number}}}" for number, kind in enumerate(kinds))
     (folder / "septum.yaml").write_text(
         f"name: kinds\ncommand: [sh, part.sh]\nparts:\n  list:\n{rows}\n"
-        "inputs: [part.sh, good.root, axis.root, renamed.root]\n"
+        "inputs: [part.sh, good.root, axis.root, renamed.root, nan.root]\n"
         "outputs: [{path: out.root, objects: [mass]}]\nmerge: {all.root: out.root}\n" + extra
     )
     return Repository(folder=folder, environ=environ)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from septum.manifest import NAME, Manifest, from_json
 from tests.contract.conftest import Site
 from tests.workshop import Repository
 
@@ -36,6 +36,8 @@ SCENARIOS = {
     "page": Scenario((GOOD, "page"), 35, "part 0001", ("ROOT file", "E306")),
     "renamed": Scenario((GOOD, "renamed"), 34, "part 0001", ("'mass'", "mass_old", "E305")),
     "axis": Scenario((GOOD, GOOD, "axis"), 41, "part 0002", ("10 bins", "20 bins", "E401")),
+    "nan": Scenario((GOOD, "nan"), 48, "part 0001", ("'mass' holds nan", "E408", "policies: {non-finite: keep}")),
+    "nan within the tolerance": Scenario((GOOD, GOOD, "nan"), 48, "part 0002", ("nan", "E408"), "tolerance: 1\n"),
     "time": Scenario((GOOD, "slow"), 36, "part 0001", ("resources: time", "E307"), "resources: {time: 3 s}\n"),
     "many": Scenario(("exit3", "missing", "exit3", GOOD), 30, "part 0000", ("3 of 4 parts", "1 × ", "E305")),
 }
@@ -63,6 +65,10 @@ def ended(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, End
         return dict(threads.map(run, SCENARIOS.items()))
 
 
+def _manifest(repository: Repository) -> Manifest:
+    return from_json((repository.result / NAME).read_text(encoding="utf-8"), name=NAME)
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_ends_with_its_own_exit_code(ended: dict[str, Ended], name: str) -> None:
     """The exit code is that of the cause, and never 0."""
@@ -86,12 +92,57 @@ def test_names_the_part_and_the_fix(ended: dict[str, Ended], name: str) -> None:
 def test_leaves_nothing_that_looks_whole(ended: dict[str, Ended], name: str) -> None:
     """The result folder holds no merged file, and its manifest says that the run is not complete."""
     repository = ended[name].repository
-    manifest = json.loads((repository.result / "septum.json").read_text())
+    manifest = _manifest(repository)
 
     assert repository.whole_files() == []
-    assert manifest["complete"] is False
-    assert manifest["error"]["exit_code"] == SCENARIOS[name].exit_code
-    assert len(manifest["parts"]) == len(SCENARIOS[name].kinds)
+    assert manifest.complete is False
+    assert manifest.results == ()
+    assert manifest.error is not None
+    assert manifest.error.exit_code == SCENARIOS[name].exit_code
+    assert len(manifest.parts) == len(SCENARIOS[name].kinds)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_manifest_tells_what_was_said(ended: dict[str, Ended], name: str) -> None:
+    """The error with its evidence and its fix, and of the part that it names the same cause."""
+    scenario, manifest = SCENARIOS[name], _manifest(ended[name].repository)
+    failed = {part.id: part for part in manifest.parts if part.state == "failed"}
+    # An axis shows only when parts are put together: no part has failed by itself.
+    named = set() if name == "axis" else {scenario.part.removeprefix("part ")}
+
+    assert manifest.error is not None
+    assert manifest.error.what in ended[name].process.stdout
+    assert manifest.error.fix
+    assert named <= set(failed)
+    assert bool(named) == bool(failed)
+    for part in named:
+        assert failed[part].cause == manifest.error.code
+        assert (failed[part].message, failed[part].fix) == (manifest.error.what, manifest.error.fix)
+        assert failed[part].submitted_s is not None
+
+
+def test_a_whole_run_says_what_each_part_took(site: Site, tmp_path: Path) -> None:
+    """When it was submitted and ran, and its CPU time, on every site; each output with its checksums."""
+    repository = site.kinds(tmp_path, [GOOD, GOOD])
+    process = repository.septum("run")
+    manifest = _manifest(repository)
+
+    assert process.returncode == 0, process.stdout
+    assert manifest.complete is True
+    assert manifest.results[0].engine.startswith("strict (septum ")
+    assert manifest.began_s is not None
+    assert manifest.ended_s is not None
+    for part in manifest.parts:
+        assert (part.state, part.exit_code, part.attempts >= 1) == ("merged", 0, True)
+        assert part.submitted_s is not None
+        assert manifest.began_s <= part.submitted_s <= manifest.ended_s
+        assert part.started_s is not None
+        assert part.ended_s is not None
+        assert part.cpu_s is not None
+        assert 0 <= part.cpu_s < 60
+        assert [(output.path, len(output.sha256), len(output.content)) for output in part.outputs] == [
+            ("out.root", 64, 64)
+        ]
 
 
 def test_one_file_too_many(site: Site, tmp_path: Path) -> None:
@@ -128,12 +179,14 @@ def test_tolerated_parts_make_a_labelled_result(site: Site, tmp_path: Path) -> N
     repository = site.kinds(tmp_path, [GOOD, "exit3", GOOD], extra="tolerance: 1\n")
 
     process = repository.septum("run")
-    manifest = json.loads((repository.result / "septum.json").read_text())
+    manifest = _manifest(repository)
 
     assert process.returncode == 39, process.stdout
     assert [path.name for path in repository.result.glob("*.root")] == ["all.partial.root"]
-    assert manifest["complete"] is False
-    assert manifest["results"][0]["missing"] == ["0001"]
+    assert manifest.complete is False
+    assert manifest.results[0].missing == ("0001",)
+    assert manifest.results[0].file == "all.partial.root"
+    assert [part.state for part in manifest.parts] == ["merged", "failed", "merged"]
     assert "Partial" in (repository.result / "summary.md").read_text()
 
 
@@ -142,11 +195,12 @@ def test_some_parts_are_not_the_whole(site: Site, tmp_path: Path) -> None:
     repository = site.kinds(tmp_path, [GOOD, GOOD, "exit3"])
 
     process = repository.septum("run", "--parts", "2")
-    manifest = json.loads((repository.result / "septum.json").read_text())
+    manifest = _manifest(repository)
 
     assert process.returncode == 0, process.stdout
     assert [path.name for path in repository.result.glob("*.root")] == ["all.partial.root"]
-    assert manifest["complete"] is False
+    assert manifest.complete is False
+    assert manifest.whole_count == 3
     assert "2 of 3 parts" in (repository.result / "summary.md").read_text()
 
 

@@ -315,6 +315,7 @@ class _Server(ThreadingHTTPServer):
 def serving() -> Iterator[GitlabApi]:
     """Run the fake on the loopback interface."""
     fake = GitlabApi()
+    ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -329,6 +330,9 @@ def serving() -> Iterator[GitlabApi]:
                 self.wfile.write(body)
                 return
             for number in range(len(body)):
+                if ended.is_set():
+                    self.close_connection = True
+                    return
                 self.wfile.write(body[number : number + 1])
                 self.wfile.flush()
                 time.sleep(fake.drip_s)
@@ -343,6 +347,7 @@ def serving() -> Iterator[GitlabApi]:
     try:
         yield fake
     finally:
+        ended.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import uproot
 
 from septum.errors import EngineMissingError, MergeFailedError, NotConservedError, OutputDamagedError, StructureError
 from septum.ledger import StoredOutput
+from septum.merge.choice import choose
 from septum.merge.hadd import Hadd, find_hadd
 from septum.merge.results import Merger, Result
 from septum.merge.rootfile import summarize
@@ -97,6 +99,42 @@ def test_profiles_and_more_dimensions_add_up(tmp_path: Path, hadd: Hadd) -> None
     (result,) = merger.finish()
 
     assert {path: kind for path, (kind, _) in result.objects.items()} == {"two": "TH2D", "profile": "TProfile"}
+
+
+def test_each_output_has_the_engine_that_it_needs(tmp_path: Path, hadd: Hadd) -> None:
+    """By what its first file holds: histograms are merged strictly, and what has a tree in it by hadd."""
+    plan = plan_of(
+        "command: [run]\noutputs: [h.root, t.root]\nparts: {product: {seed: {first: 0, last: 2}}}\n"
+        "merge: {h.root: h.root, t.root: t.root}\n",
+        tmp_path,
+    )
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    environ = {**os.environ, "SEPTUM_HADD": str(hadd.program)}
+    merger = Merger(
+        plan,
+        lambda path, name: choose(path, name=name, environ=environ, policies={}),
+        outputs=outputs,
+        scratch=tmp_path / "merge",
+    )
+    for part in plan.parts:
+        stored, readings = [], {}
+        for number, trees in enumerate(({}, {"t": 7})):
+            path = write_root(
+                outputs / output_name(part.id, number), {"h": H(cells=[0, part.index, 1, 0])}, trees=trees
+            )
+            size_b, sha256 = measure(path)
+            stored.append(StoredOutput(part=part.id, output=number, path=path.name, size_b=size_b, sha256=sha256))
+            readings[number] = merger.read(part, number, path)
+        merger.add(part.id, stored, {number: found for number, found in readings.items() if found is not None})
+    strict, added = merger.finish()
+
+    assert strict.engine.startswith("strict (septum ")
+    assert re.fullmatch(r"hadd( \d+\.\d+\S*)? \(.+\)", added.engine)
+    assert added.engine == hadd.name
+    assert read_cells(strict.path, "h") == read_cells(added.path, "h") == [0, 3, 3, 0]
+    assert added.objects == {"h": ("TH1D", 6.0), "t": ("TTree", 21.0)}
+    assert strict.objects == {"h": ("TH1D", 6.0)}
 
 
 def test_the_same_parts_give_the_same_bytes(tmp_path: Path, hadd: Hadd) -> None:

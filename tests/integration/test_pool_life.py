@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from septum.facility import IMAGE, Facility
+from septum.manifest import NAME, from_json
 from tests.workshop import Repository, client_environment, kinds_repository, pool_profile
 
 
@@ -182,9 +183,21 @@ def test_lease_is_extended_while_septum_lives(facility: Facility, repository: Ca
     script.write_text(script.read_text().replace("slow)", "twenty) sleep 20; cp good.root out.root ;;\nslow)"))
 
     process = ours.septum("run")
+    manifest = from_json((ours.result / NAME).read_text(encoding="utf-8"), name=NAME)
+    waited = manifest.parts[1]
 
     assert process.returncode == 0, process.stdout
     assert ours.whole_files() == ["all.root"]
+    # What it took is in the manifest: the wrapper measured the time, the pool the memory.
+    assert waited.submitted_s is not None
+    assert waited.started_s is not None
+    assert waited.ended_s is not None
+    assert waited.submitted_s - 1 <= waited.started_s <= waited.ended_s - 19
+    assert waited.cpu_s is not None
+    assert waited.cpu_s < 10
+    assert waited.memory_b is not None
+    assert 2**17 < waited.memory_b < 2**31
+    assert manifest.asked.memory_b == 32 * 2**20
 
 
 def test_image_that_the_pool_ignores(facility: Facility, repository: Callable[..., Repository]) -> None:

@@ -5,6 +5,7 @@ One process, since ROOT is slow to start and must not be imported into the proce
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,12 @@ def generate(folder: Path) -> None:
 
 def _write(root: Any, probe: Probe, folder: Path) -> None:
     folder.mkdir(parents=True)
+    # The name of a file stands in it, so it is a relative one: its size is the same wherever it is written.
+    os.chdir(folder)
+    _write_here(root, probe, Path())
+
+
+def _write_here(root: Any, probe: Probe, folder: Path) -> None:
     if probe.write:
         probe.write(root, folder)
     if probe.objects:
@@ -59,4 +66,4 @@ def _main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]))
+    _main(Path(sys.argv[1]).absolute())

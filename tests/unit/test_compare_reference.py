@@ -235,7 +235,8 @@ def test_members_with_names_that_lead_out_are_never_looked_at(tmp_path: Path) ->
     lambda raw: raw[: len(raw) // 2],
     lambda raw: b"<html>not found</html>",
     lambda raw: raw[:60] + b"\xff" * 40 + raw[100:],
-], ids=["empty", "magic", "half", "page", "bytes"])  # fmt: skip
+    lambda raw: raw[:-6] + b"\xff\xff\xff\x7f" + raw[-2:],
+], ids=["empty", "magic", "half", "page", "bytes", "place"])  # fmt: skip
 def test_a_damaged_archive_is_one_clear_error(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     """Never a traceback of zipfile or zlib."""
     write_result(tmp_path / "made", MASS)

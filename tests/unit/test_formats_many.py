@@ -159,10 +159,10 @@ def test_memory_does_not_grow_with_the_parts(ending: str, tmp_path: Path, monkey
     monkeypatch.setattr(parquet, "_MOST_ROWS_IN_GROUP", 5000)
     monkeypatch.setattr(hdf5rows, "_BLOCK_B", 1 << 16)
     monkeypatch.setattr(members, "BLOCK_B", 1 << 16)
-    form, parts = _form(ending), _parts(tmp_path, ending, 50, 2000)
+    form, parts = _form(ending), _parts(tmp_path, ending, 25, 2000)
     form.merge(tmp_path / f"warm{ending}", parts[:3], title="warm")
     peaks = []
-    for count in (10, 50):
+    for count in (5, 25):
         pool = pa.proxy_memory_pool(pa.default_memory_pool())
         before = pa.default_memory_pool()
         pa.set_memory_pool(pool)
@@ -182,9 +182,9 @@ def test_memory_does_not_grow_with_the_parts(ending: str, tmp_path: Path, monkey
 @EVERY
 def test_a_full_disk(ending: str, tmp_path: Path) -> None:
     """An error that says so, and no crash; the sources are not blamed."""
-    parts = _parts(tmp_path, ending, 20, 20_000)
+    parts = _parts(tmp_path, ending, 3, 20_000)
     target = tmp_path / f"m{ending}"
-    with full_disk(500 if ending in {".tar.gz", ".zip"} else 20_000), pytest.raises(MergeFailedError) as caught:
+    with full_disk(200 if ending in {".tar.gz", ".zip"} else 20_000), pytest.raises(MergeFailedError) as caught:
         _form(ending).merge(target, parts, title="all.x")
     assert "merge: all.x could not be written" in caught.value.what
     assert "disk" in caught.value.fix

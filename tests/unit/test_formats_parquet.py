@@ -38,12 +38,14 @@ RICH: dict[str, pa.Array] = {
     "kind": pa.array(["mu", None, "e", "mu"]).dictionary_encode(),
     "lists": pa.array([["a", "b"], None, [], ["c"]]),
     "jagged": pa.array([[[1.0], [2.0, 3.0]], None, [], [None, [4.0]]]),
-    "pair": pa.array([[1, 2], None, [3, 4], [5, None]], pa.list_(pa.int32(), 2)),
+    "pair": pa.array([[1, 2], [0, 0], [3, 4], [5, None]], pa.list_(pa.int32(), 2)),
     "vector": pa.array([{"x": 1, "y": "a"}, None, {"x": None, "y": "b"}, {"x": 3, "y": None}]),
     "muons": pa.array([[{"x": 1}], None, [], [{"x": None}, {"x": 2}]]),
     "map": pa.array([[("a", 1)], None, [("b", 2), ("c", None)], []], pa.map_(pa.string(), pa.int64())),
     "none": pa.nulls(4),
 }
+# Before its version 26, pyarrow writes lists of fixed length that are missing, and cannot read them.
+MISSING_PAIR = {"missing pair": pa.array([[1, 2], None, [3, 4], [5, None]], pa.list_(pa.int32(), 2))}
 
 
 def _write(path: Path, table: pa.Table, **options: Any) -> Path:
@@ -101,10 +103,10 @@ def test_every_type_of_column(tmp_path: Path, column: str) -> None:
     assert shown[0] == shown[1]
 
 
-@pytest.mark.parametrize("column", RICH)
+@pytest.mark.parametrize("column", RICH | MISSING_PAIR)
 def test_checksums_of_rows_do_not_know_the_batch(column: str) -> None:
     """Of every slice, and of a copy of it."""
-    array = RICH[column]
+    array = (RICH | MISSING_PAIR)[column]
     whole = checksums(array)
 
     for start in range(5):

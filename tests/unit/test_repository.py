@@ -84,7 +84,7 @@ def test_changelog_has_the_form_that_it_names() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        r"\bGitlab\b",
+        r"(?<!gitlab\.)\bGitlab\b",
         r"\bGit[- ]Lab\b",
         r"\b(Htcondor|HTcondor|HtCondor|HT-?Condor(?<!HTCondor))\b",
         r"\bCern\b",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
@@ -14,7 +16,7 @@ from typing import IO
 from septum.compare.files import Given
 from septum.compare.listing import Listed, Listing, read_listing
 from septum.compare.transfer import LARGEST_B, AbsentError, download, shown
-from septum.compare.verdicts import printable
+from septum.compare.verdicts import printable, said
 from septum.errors import NotComparableError
 from septum.manifest import NAME
 from septum.units import show_size
@@ -25,7 +27,7 @@ _BLOCK_B = 1 << 20
 _DAMAGED = (
     *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError),
     # What zipfile says of encrypted members, of methods that it does not have, and of sizes that cannot be.
-    *(EOFError, NotImplementedError, RuntimeError, ValueError),
+    *(EOFError, NotImplementedError, RuntimeError, ValueError, struct.error),
 )
 
 
@@ -44,11 +46,19 @@ def opened(path: Path, *, name: str) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(path) as archive:
             yield archive
     except _DAMAGED as error:
-        raise NotComparableError(
-            f"compare: {name} is damaged",
-            evidence=f"{type(error).__name__}: {error}"[:300],
-            fix="retry the CI job that made it, or name another reference",
-        ) from error
+        raise _damaged(name, error) from error
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # a place in the file that cannot be
+            raise _damaged(name, error) from error
+        raise
+
+
+def _damaged(name: str, error: Exception) -> NotComparableError:
+    return NotComparableError(
+        f"compare: {name} is damaged",
+        evidence=said(error),
+        fix="retry the CI job that made it, or name another reference",
+    )
 
 
 def find_listing(archive: zipfile.ZipFile, *, folder: str, name: str) -> tuple[Listing, str] | None:

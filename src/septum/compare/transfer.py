@@ -99,6 +99,20 @@ def session(ca_file: str = "") -> Any:
             super().init_poolmanager(*args, ssl_context=context, **kwargs)
 
     class Session(requests.Session):
+        def __init__(self) -> None:
+            super().__init__()
+            self._given: list[Any] = []
+
+        def send(self, *args: Any, **kwargs: Any) -> Any:
+            self._given.append(super().send(*args, **kwargs))
+            return self._given[-1]
+
+        def close(self) -> None:
+            # Also a download that nobody read to its end.
+            for response in self._given:
+                response.close()
+            super().close()
+
         def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
             super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
             if self.should_strip_auth(response.request.url, prepared_request.url):  # type: ignore[no-untyped-call]

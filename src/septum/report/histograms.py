@@ -129,7 +129,7 @@ def same_axes(one: Histogram, other: Histogram) -> bool:
     )
 
 
-MAX_BINS = 600
+MAX_BINS = 400
 """More bins along an axis than a drawing has points for."""
 
 

@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from types import MappingProxyType
 from xml.etree import ElementTree as ET
 
@@ -23,6 +24,8 @@ _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 _DECIMALS = re.compile(r"(\.\d\d)\d+")
 _NUMBERS = frozenset({"d", "x", "y", "width", "height", "points"})
 _DROPPED = frozenset({"metadata", "style"})
+_INHERITED = frozenset({"style", "clip-path"})
+_Style = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,15 +84,33 @@ def _definitions(root: ET.Element) -> tuple[dict[str, str], dict[str, str]]:
     return found, names
 
 
-def _write(element: ET.Element, names: Mapping[str, str]) -> str:
+def _write(element: ET.Element, names: Mapping[str, str], inherited: _Style = frozenset()) -> str:
     tag = _tag(element)
     if tag == "defs" and not len(element):
         return ""
-    attributes = "".join(f' {key}="{escape(value)}"' for key, value in _attributes(element, names))
-    inner = "".join(_write(child, names) for child in element)
+    found = [item for item in _attributes(element, names) if item not in inherited]
+    attributes = "".join(f' {key}="{escape(value)}"' for key, value in found)
+    inner = _inside(element, names)
     if tag == "g" and not attributes:
         return inner
     return f"<{tag}{attributes}>{inner}</{tag}>" if inner else f"<{tag}{attributes}/>"
+
+
+def _inside(element: ET.Element, names: Mapping[str, str]) -> str:
+    """The children; what neighbours have in common is said once: each bin has a bar and a point of the same style."""
+    pieces = []
+    for style, group in groupby(element, key=lambda child: _style(child, names)):
+        children = list(group)
+        if len(children) > 1 and style:
+            shared = "".join(f' {key}="{escape(value)}"' for key, value in sorted(style))
+            pieces.append(f"<g{shared}>{''.join(_write(child, names, style) for child in children)}</g>")
+        else:
+            pieces += [_write(child, names) for child in children]
+    return "".join(pieces)
+
+
+def _style(element: ET.Element, names: Mapping[str, str]) -> _Style:
+    return frozenset(item for item in _attributes(element, names) if item[0] in _INHERITED)
 
 
 def _attributes(element: ET.Element, names: Mapping[str, str]) -> list[tuple[str, str]]:
