@@ -200,7 +200,7 @@ def _by_ref(forge: Forge, project: Any, ref: str, store: _Store) -> Artifact | N
                 action=take,
                 chunk_size=_CHUNK_B,
                 max_retries=_RETRIES,
-                # Also older ones than the newest, if that has no such CI job. GitLab before 18.8 does not know it.
+                # Also older ones than the newest, if that has no such CI job. GitLab before 18.10 looks at that one.
                 search_recent_successful_pipelines="true",
             )
         ),
@@ -280,7 +280,7 @@ def _judged(forge: Forge, error: Any) -> bool:
         raise NotComparableError(
             f"compare: {forge.url} does not let {used} read the artifacts of project {forge.project}",
             evidence=f"HTTP {status}: {words}",
-            fix=f"set {TOKEN} to a project access token with the scope 'read_api' and at least the role Reporter",
+            fix=f"set {TOKEN} to a project access token with the scope 'read_api' and the role Developer",
         ) from error
     if status is None or status == _TOO_MANY or status >= _SERVER_ERROR:
         raise _unavailable(forge, f"HTTP {status}: {words}") from error
