@@ -62,6 +62,23 @@ def test_a_merge_request_of_a_fork(server: Notes) -> None:
     assert len(server.notes) == 1
 
 
+@pytest.mark.parametrize(("listed", "written"), [
+    ("cms/analysis!7", True),
+    ("cms/other!3,cms/analysis!7,cms/analysis!8", True),
+    ("cms/other!7", False),
+    ("", False),
+    ("!7", False),
+])  # fmt: skip
+def test_a_pipeline_of_a_branch_with_an_open_merge_request(server: Notes, listed: str, written: bool) -> None:  # noqa: FBT001
+    """The component runs in those: GitLab lists the merge requests that the branch is the source of."""
+    done, warnings = _put(
+        server, CI_MERGE_REQUEST_IID="", CI_OPEN_MERGE_REQUESTS=listed, CI_PROJECT_PATH="cms/analysis"
+    )
+
+    assert (done, warnings) == (written, [])
+    assert len(server.notes) == written
+
+
 @pytest.mark.parametrize(("author", "system"), [(2, False), (1, True)])
 def test_notes_of_others_are_left_alone(server: Notes, author: int, system: bool) -> None:  # noqa: FBT001
     """Somebody may copy the marker; a note of GitLab itself is not ours either."""

@@ -35,7 +35,21 @@ def marker(name: str, prefix: str) -> str:
 
 def wanted(environ: Mapping[str, str]) -> bool:
     """Whether this is a pipeline of a merge request that has a token to write with."""
-    return bool(environ.get("CI_MERGE_REQUEST_IID") and environ.get(TOKEN))
+    return bool(merge_request(environ) and environ.get(TOKEN))
+
+
+def merge_request(environ: Mapping[str, str]) -> str:
+    """The number of the merge request that this pipeline belongs to; empty for none.
+
+    A pipeline of a branch belongs to the first open one of its own project: GitLab lists those as `group/project!7`.
+    """
+    if number := environ.get("CI_MERGE_REQUEST_IID", ""):
+        return number
+    for listed in environ.get("CI_OPEN_MERGE_REQUESTS", "").split(","):
+        project, _, number = listed.strip().rpartition("!")
+        if project and project == environ.get("CI_PROJECT_PATH"):
+            return number
+    return ""
 
 
 def put(body: str, *, name: str, prefix: str, environ: Mapping[str, str], warn: Callable[[str], None]) -> bool:
@@ -72,9 +86,9 @@ def _merge_request(environ: Mapping[str, str], token: Secret) -> _Place:
     url = web_link(environ.get("CI_SERVER_URL", ""))
     # The merge request of a fork stands in the project that it goes to.
     project = environ.get("CI_MERGE_REQUEST_PROJECT_ID") or environ.get("CI_PROJECT_ID", "")
-    number = environ["CI_MERGE_REQUEST_IID"]
+    number = merge_request(environ)
     if not url or not project.isdecimal() or not number.isdecimal():
-        raise ValueError("CI_SERVER_URL, CI_PROJECT_ID or CI_MERGE_REQUEST_IID is not what GitLab sets")
+        raise ValueError("CI_SERVER_URL, CI_PROJECT_ID or the number of the merge request is not what GitLab sets")
     client = _client(url, token)
     user: Any = client.http_get("/user", **_AT_ONCE)
     # Lazy: nothing is asked for that only its number is needed of.
