@@ -44,7 +44,6 @@ PARTS = 8
 ANALYSIS = """
 import sys
 import ROOT
-folder, first, weight, jet = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
 ROOT.gROOT.SetBatch(True)
 ROOT.TH1.AddDirectory(False)
 ROOT.gInterpreter.Declare('''
@@ -76,8 +75,9 @@ void part(const char* name, int seed, double factor, double jet) {
   TParameter<double>("lumi", 35.9, 'f').Write("lumi");
 }
 ''')
-for number in range(8):
-    ROOT.part(f"{folder}/{number}.root", first + number, weight, jet)
+for run, first, weight, jet in (("nominal", 1, 1.0, 1.0), ("seeds", 101, 1.0, 1.0), ("moved", 1, 1.1, 1.2)):
+    for number in range(8):
+        ROOT.part(f"{sys.argv[1]}/{run}/{number}.root", first + number, weight, jet)
 """
 HISTOGRAMS = ("mass", "raw", "single", "count", "plane", "profile", "all/cutflow")
 
@@ -117,9 +117,9 @@ class Analysis:
 def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
     """Parts of ROOT: nominal, with other seeds, and with weights and jets that moved."""
     folder = tmp_path_factory.mktemp("analysis")
-    for run, first, weight, jet in (("nominal", 1, 1.0, 1.0), ("seeds", 101, 1.0, 1.0), ("moved", 1, 1.1, 1.2)):
+    for run in ("nominal", "seeds", "moved"):
         (folder / run).mkdir()
-        root_runs(ANALYSIS, folder / run, first, weight, jet)
+    root_runs(ANALYSIS, folder)
     return Analysis(folder)
 
 
@@ -249,29 +249,41 @@ def data() -> Path:
 
 
 COPY = """
-import sys, ROOT
-source, name, target = sys.argv[1:]
-file = ROOT.TFile(source)
-new = ROOT.TFile(target, "RECREATE", "", 404)
-copy = file.Get(name).CloneTree(-1)
-copy.Write()
-new.Close()
+import os, sys, ROOT
+target, *sources = sys.argv[1:]
+for source in sources:
+    path, _, name = source.rpartition(":")
+    file = ROOT.TFile(path)
+    new = ROOT.TFile(f"{target}/{os.path.basename(path)}", "RECREATE", "", 404)
+    copy = file.Get(name).CloneTree(-1)
+    copy.Write()
+    new.Close()
 """
+TREES = {
+    "uproot-HZZ.root": "events",
+    "uproot-Zmumu.root": "events",
+    "nanoAOD_2015_CMS_Open_Data_ttbar.root": "Events",
+}
 
 
-@pytest.mark.parametrize(("name", "tree"), [
-    ("uproot-HZZ.root", "events"), ("uproot-Zmumu.root", "events"), ("nanoAOD_2015_CMS_Open_Data_ttbar.root", "Events"),
-])  # fmt: skip
-def test_trees_that_another_version_of_root_wrote_again(data: Path, tmp_path: Path, name: str, tree: str) -> None:
-    """Real events of ROOT 5 and 6, copied by the ROOT of today: another version of TTree, identical content."""
-    root_runs(COPY, data / name, tree, tmp_path / name)
+@pytest.fixture(scope="module")
+def copies(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trees of real events, copied by the ROOT of today."""
+    folder = tmp_path_factory.mktemp("copies")
+    root_runs(COPY, folder, *(f"{data / name}:{tree}" for name, tree in TREES.items()))
+    return folder
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_trees_that_another_version_of_root_wrote_again(data: Path, copies: Path, name: str) -> None:
+    """Real events of ROOT 5 and 6: another version of TTree, other baskets, identical content."""
     versions = set()
-    for path in (data / name, tmp_path / name):
+    for path in (data / name, copies / name):
         with uproot.open(path) as file:
-            versions.add(type(file[tree]).__name__)
-    found = compared(tmp_path / name, data / name, reproducibility="exact", parts=1)
+            versions.add(type(file[TREES[name]]).__name__)
+    found = compared(copies / name, data / name, reproducibility="exact", parts=1)
 
-    assert verdicts(found) == {tree: "identical"}
+    assert verdicts(found) == {TREES[name]: "identical"}
     assert found.failure() is None
     assert len(versions) == (1 if name.startswith("nano") else 2)
 
@@ -456,6 +468,15 @@ def test_a_tag(gitlab: GitlabApi, tmp_path: Path, token: dict[str, str]) -> None
             asked(gitlab, tmp_path, "tag:v9", reproducibility=reproducibility, **token)
     with pytest.raises(NotComparableError, match="names no tag"):
         asked(gitlab, tmp_path, "tag:", **token)
+
+
+def test_a_token_in_a_variable_of_type_file(gitlab: GitlabApi, tmp_path: Path) -> None:
+    """Its path is in the variable, and a line end in the file."""
+    (tmp_path / "token").write_text(f"{PROJECT_TOKEN}\n")
+    gitlab.pipelines = [Pipeline(id=900, jobs=(Job(id=1, archive=artifact(tmp_path / "a", MASS)),))]
+
+    assert verdicts(asked(gitlab, tmp_path, SEPTUM_GITLAB_TOKEN=str(tmp_path / "token"))) == {"mass": "identical"}
+    assert gitlab.requests[0].tokens == {"PRIVATE-TOKEN"}
 
 
 def test_names_with_slashes_blanks_and_signs(gitlab: GitlabApi, tmp_path: Path) -> None:

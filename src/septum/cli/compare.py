@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +49,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def compare(args: argparse.Namespace) -> int:
     """Print the comparison; raises what follows from it."""
+    import tempfile
+
     from septum.compare.document import to_json
     from septum.compare.results import compare_results
     from septum.errors import NotComparableError, UsageError

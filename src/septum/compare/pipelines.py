@@ -15,6 +15,7 @@ from urllib.parse import quote
 from septum.compare.transfer import DEADLINE_S, LARGEST_B, session, too_large, within
 from septum.compare.verdicts import printable
 from septum.credentials.secret import Secret
+from septum.credentials.variables import read_variable
 from septum.errors import NotComparableError, SeptumError, TryAgainError
 
 T = TypeVar("T")
@@ -82,10 +83,12 @@ def forge_of(environ: Mapping[str, str]) -> Forge | None:
 
     Raises:
         NotComparableError: This is a CI job, and there is no token.
+        CredentialMissingError: A variable of type file names one that cannot be read.
     """
     if any(not environ.get(name) for name in _NEEDED):
         return None
-    token = environ.get(TOKEN) or environ.get(JOB_TOKEN)
+    better = read_variable(environ, TOKEN)
+    token = better or read_variable(environ, JOB_TOKEN)
     if not token:
         raise NotComparableError(
             "compare: no token to ask GitLab for the reference with",
@@ -98,8 +101,8 @@ def forge_of(environ: Mapping[str, str]) -> Forge | None:
         project=project,
         job=job,
         pipeline=environ.get("CI_PIPELINE_ID", ""),
-        token=Secret(token),
-        lists=bool(environ.get(TOKEN)),
+        token=token,
+        lists=bool(better),
         ca_file=environ.get("CI_SERVER_TLS_CA_FILE", ""),
     )
 

@@ -27,6 +27,11 @@ _FOLDER = re.compile(r"TDirectory(File)?")
 _STATISTIC = re.compile(r"fTsumw([xyzt]*2?)")
 _IS_AVERAGE = 1 << 18  # TH1::kIsAverage in TH1.h
 _LIMITS = re.compile(r"f[YZT]m(in|ax)")
+_UNKNOWN = (
+    uproot.interpretation.identify.UnknownInterpretation,
+    uproot.interpretation.objects.CannotBeAwkward,
+)
+"""What uproot says of columns that it cannot read."""
 _DRAWN = frozenset({"fFunctions", "fHistogram", "fContour", "fOption", "fMinimum", "fMaximum"})
 """What a graph carries along for its picture."""
 _DEEPEST = 64
@@ -250,12 +255,13 @@ class RootTable:
 
     def type_of(self, column: str) -> str:
         """The type of a column as numbers in rows, not as C++ calls it, which changes with the version."""
-        import awkward as ak
-
+        branch = self._branches[column]
         try:
-            return str(ak.type(self.read(column, 0, 0)).content)
-        except NotImplementedError:
-            return str(self._branches[column].typename)
+            if self._kind != "ROOT::RNTuple":
+                return str(branch.interpretation.awkward_form(branch.file).type)
+            return str(self.read(column, 0, 0).type.content)
+        except (NotImplementedError, *_UNKNOWN):
+            return str(branch.typename)
 
     def read(self, column: str, start: int, stop: int) -> Any:
         """Rows of a column as an awkward array.
@@ -263,13 +269,9 @@ class RootTable:
         Raises:
             NotImplementedError: The column is of a class that uproot cannot read.
         """
-        unknown = (
-            uproot.interpretation.identify.UnknownInterpretation,
-            uproot.interpretation.objects.CannotBeAwkward,
-        )
         try:
             return self._branches[column].array(entry_start=start, entry_stop=stop, library="ak")
-        except unknown as error:
+        except _UNKNOWN as error:
             raise NotImplementedError(said(error)) from error
 
     def raw(self, column: str) -> str:
