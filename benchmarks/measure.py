@@ -55,7 +55,11 @@ def measure(command: Sequence[str], *, folder: Path, log: Path) -> Measured:
         )
         sampler = _Sampler(process.pid)
         sampler.start()
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:  # stopped by hand: nothing goes on in the background
+            process.kill()
+            raise
         wall = time.perf_counter() - start
         sampler.stop()
     # The process was waited for here, not by its object.

@@ -105,7 +105,9 @@ def _summarize_object(folder: Any, key: str, kind: str, name: str, *, unchecked:
         return _summarize_histogram(folder[key], kind, name, marks=marks)
     if _TREE.fullmatch(kind) or _NTUPLE.fullmatch(kind):
         item = folder[key]
-        structure = json.dumps(item.typenames(), sort_keys=True)
+        # The weight of a tree counts for every row, and hadd keeps that of the first file.
+        weight = {} if _NTUPLE.fullmatch(kind) else {"fWeight": float(item.member("fWeight"))}
+        structure = json.dumps({**item.typenames(), **weight}, sort_keys=True)
         return ObjectSummary(kind, structure, float(item.num_entries), None, 0.0, _column_sums(item))
     if unchecked:
         return ObjectSummary(kind, "", 0.0, None, 0.0)
