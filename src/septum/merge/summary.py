@@ -69,8 +69,22 @@ def first_difference(one: FileSummary, other: FileSummary) -> str:
         if left.kind != right.kind:
             return f"{path!r} is a {left.kind} in one and a {right.kind} in the other"
         if left.structure != right.structure:
-            return f"{path!r}: {_shortened(left.structure)} in one, {_shortened(right.structure)} in the other"
+            return f"{path!r}: {_change(left.structure, right.structure)}"
     return "no difference"
+
+
+def _change(one: str, other: str) -> str:
+    """In what two structures of one path differ: the column or key if it is one, else both as a whole."""
+    try:
+        left, right = json.loads(one), json.loads(other)
+    except ValueError:
+        left = right = None
+    if isinstance(left, dict) and isinstance(right, dict) and "axes" not in left:
+        key = next(key for key in sorted({*left, *right}) if left.get(key) != right.get(key))
+        if key not in left or key not in right:
+            return f"{key!r} is in one of them only"
+        return f"{key!r} is {str(left[key])[:60]} in one, {str(right[key])[:60]} in the other"
+    return f"{_shortened(one)} in one, {_shortened(other)} in the other"
 
 
 def _shortened(structure: str) -> str:
