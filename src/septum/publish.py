@@ -276,7 +276,11 @@ def account(
             )
             for result in outcome.results
         ),
-        parts=tuple(_part_facts(plan, row, outcome, facts, logs.get(row.id)) for row in facts.rows),
+        parts=tuple(
+            _part_facts(plan, row, outcome, facts, logs.get(row.id))
+            for row in facts.rows
+            if row.id in plan.by_id  # in a ledger that was damaged, there may be others
+        ),
         origin=facts.origin,
         software=facts.software,
         began_s=facts.began_s,

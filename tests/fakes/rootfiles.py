@@ -103,7 +103,7 @@ class Adder:
         return "adder (tests)"
 
     two_levels = True
-    stamps = False
+    stamps = True
 
     def read(self, path: Path, *, name: str, expected: Sequence[str] = ()) -> FileSummary:
         """Read a file with uproot."""

@@ -25,7 +25,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import uproot
 
 from septum import yamltext
 from septum.facility import COMPUTE_SCOPES, Facility
@@ -279,6 +281,9 @@ def _pipeline(facility: Facility, folder: Path, cluster: str, **variables: str) 
     secret = _variables(facility, proxy)
     secrets = _known(facility, proxy, secret)
     repository = kinds_repository(folder / "analysis", ["good"] * PARTS, environ={})
+    # A tree, so that collect starts hadd: what it starts is looked at, too.
+    with uproot.update(repository.folder / "good.root") as file:
+        file.mktree("events", {"pt": "f8"}).extend({"pt": np.arange(7.0)})
     (repository.folder / "part.sh").write_text(PART_SH)
     (repository.folder / ".gitlab-ci.yml").write_text(
         "include:\n  - component: $CI_SERVER_FQDN/cms-analysis/general/septum/analysis@1.0.0\n"

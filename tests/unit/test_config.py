@@ -37,6 +37,8 @@ def test_the_least_that_is_needed() -> None:
     assert (analysis.prepare, analysis.setup, analysis.inputs, analysis.environment) == ([], [], [], {})
     assert (analysis.image, analysis.retries, analysis.tolerance) == (None, 0, "0")
     assert analysis.results == {"h.root": "h.root"}
+    assert (analysis.policies.relaxed, analysis.publish) == ({}, None)
+    assert (analysis.compare.reference, analysis.compare.reproducibility) == ("default-branch", "report")
     assert analysis.resources.model_dump() == {
         "cpus": None, "memory": None, "memory_retries": [], "disk": None, "time": None,
     }  # fmt: skip
@@ -73,6 +75,18 @@ environment: {LANG: C, X_1: ""}
 image: gitlab-registry.example.org/a/b:1@sha256:00
 retries: 3
 tolerance: 2 %
+policies:
+  sums: plain
+  labels: by-name
+  parameters: first
+  strings: first
+  non-finite: keep
+  averages: sum
+  saturation: round
+  missing-objects: union
+  unchecked: hadd
+compare: {reference: "tag:v1.2", reproducibility: exact, significance: 0.05}
+publish: {to: "root://eos.example.org//eos/{run}", files: results-and-outputs, above: 80 MB}
 """
     )
 
@@ -107,6 +121,17 @@ tolerance: 2 %
     assert analysis.environment == {"LANG": "C", "X_1": ""}
     assert analysis.image == "gitlab-registry.example.org/a/b:1@sha256:00"
     assert (analysis.retries, analysis.tolerance) == (3, "2%")
+    assert analysis.policies.relaxed == {
+        "sums": "plain", "labels": "by-name", "parameters": "first", "strings": "first", "non-finite": "keep",
+        "averages": "sum", "saturation": "round", "missing-objects": "union", "unchecked": "hadd",
+    }  # fmt: skip
+    assert analysis.compare.model_dump() == {
+        "reference": "tag:v1.2", "reproducibility": "exact", "significance": 0.05,
+    }  # fmt: skip
+    assert analysis.publish is not None
+    assert analysis.publish.model_dump() == {
+        "to": "root://eos.example.org//eos/{run}", "files": "results-and-outputs", "above": 80 << 20,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -181,6 +206,22 @@ def test_a_plain_value_is_no_number(plain: str) -> None:
         (ONE + "resources: {time: " + "9" * 400 + " d}", 4, "too large"),
         (ONE + "merge: {a.root: b.root}", 1, "not among the outputs"),
         (ONE + "merge: {a.txt: h.root}", 1, "must end with"),
+        (ONE.replace("[h.root]", "[h.dat]") + "merge: {h.dat: h.dat}", 1, "nothing merges 'h.dat'"),
+        (ONE + "policies: {sum: plain}", 4, "did you mean 'sums'?"),
+        (ONE + "policies: {non_finite: keep}", 4, "did you mean 'non-finite'?"),
+        (ONE + "policies: {sums: fast}", 4, "expected 'exact' or 'plain'"),
+        (ONE + "policies: {missing-objects: yes}", 4, "expected 'refuse' or 'union'"),
+        (ONE + "policies: strict", 4, "a mapping"),
+        (ONE + "compare: {reproducibility: bitwise}", 4, "expected 'exact', 'statistical' or 'report'"),
+        (ONE + "compare: {significance: 0}", 4, "above 0"),
+        (ONE + "compare: {significance: 1}", 4, "below 1"),
+        (ONE + "compare: {significance: nan}", 4, "a finite number"),
+        (ONE + 'compare: {reference: ""}', 4, "must not be empty"),
+        (ONE + "publish: {}", 4, "to: required"),
+        (ONE + 'publish: {to: ""}', 4, "must not be empty"),
+        (ONE + 'publish: {to: "a\\nb"}', 4, "must be one line"),
+        (ONE + "publish: {to: x, above: 80}", 4, "a size such as"),
+        (ONE + "publish: {to: x, files: all}", 4, "expected 'results' or 'results-and-outputs'"),
         (ONE + "merge: {../a.root: h.root}", 4, "without '.', '..'"),
         (ONE + "merge: {/a.root: h.root}", 4, "relative path"),
         ("command: [run]\nparts: {list: [{}]}\n", 1, "outputs: required"),

@@ -135,6 +135,19 @@ def test_when_the_run_and_its_parts_began(path: Path) -> None:
         assert again.submitted_s() == {"0000": NOW_S + 5.5, "0001": NOW_S + 5.5}
 
 
+def test_a_ledger_of_an_older_septum(path: Path) -> None:
+    """It has no column for what a part took: nothing is guessed, and the fix says how to go on."""
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE part (id TEXT PRIMARY KEY, state TEXT NOT NULL, job TEXT, attempts INTEGER)")
+        database.execute("INSERT INTO part VALUES ('0000', 'idle', '7.0', 1)")
+    database.close()
+
+    with Ledger(path) as ledger, pytest.raises(StateError, match="cannot be used") as caught:
+        ledger.rows()
+    assert "no such column" in caught.value.evidence
+    assert "remove it" in caught.value.fix
+
+
 # ── transitions ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 

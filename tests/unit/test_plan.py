@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from septum.errors import StateError
-from septum.plan import Plan, Value, argv, fill, from_json, part_id, to_json
-from tests.fakes.analyses import BASE, plan_of
+from septum.plan import Compare, Plan, Publish, Value, argv, fill, from_json, part_id, to_json
+from tests.fakes.analyses import BASE, plan_of, seeds
 
 NASTY = "a b'c\"d$e`f\\g\nü€\U0001f600\t\r"
 TEXT = f"""
@@ -28,6 +28,9 @@ environment: {{B: "2", A: "1"}}
 image: example/image:1
 retries: 2
 tolerance: 1
+policies: {{sums: plain, missing-objects: union}}
+compare: {{reference: "tag:v1", reproducibility: statistical, significance: 0.01}}
+publish: {{to: "https://storage.example.org/{{run}}", files: results-and-outputs, above: 80 MB}}
 """
 
 
@@ -52,6 +55,58 @@ def test_round_trip(plan: Plan) -> None:
     assert dict(again.parts[0].values)["seed"] == NASTY
 
 
+def test_what_follows_a_merge_is_in_the_plan(plan: Plan) -> None:
+    """As collect reads it, which has no septum.yaml: relaxed policies, the comparison, the place of large files."""
+    assert plan.policies == (("missing-objects", "union"), ("sums", "plain"))
+    assert plan.compare == Compare(reference="tag:v1", reproducibility="statistical", significance=0.01)
+    assert plan.publish == Publish(to="https://storage.example.org/{run}", outputs=True, above_b=80 << 20)
+
+
+def test_a_plan_without_them(tmp_path: Path) -> None:
+    """Strict, compared with the default branch, and nothing goes to storage."""
+    plan = plan_of(seeds(2), tmp_path)
+
+    assert (plan.policies, plan.compare, plan.publish) == ((), Compare(), None)
+    assert from_json(to_json(plan), name="plan.json") == plan
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ("retries: 3\n", True),
+        ("tolerance: 1\n", True),
+        ("resources: {memory: 4 GB, cpus: 2}\n", True),
+        ("name: other\n", True),
+        ("compare: {reference: none}\n", True),
+        ('publish: {to: "https://storage.example.org/x"}\n', True),
+        ("policies: {sums: exact}\n", True),
+        ("policies: {sums: plain}\n", False),
+        ("policies: {non-finite: keep}\n", False),
+        ("setup: [set -u]\n", False),
+        ("environment: {A: x}\n", False),
+        ("image: example/image:1\n", False),
+        ("merge: {other.root: h.root}\n", False),
+    ],
+)
+def test_work_is_what_decides_the_content(tmp_path: Path, change: str, *, same: bool) -> None:
+    """More memory gives the same result, to the bit; another policy does not. The plan is another one either way."""
+    before, after = plan_of(seeds(3), tmp_path), plan_of(seeds(3, more=change), tmp_path)
+
+    assert (before.work == after.work) is same
+    assert (before.hash == after.hash) is (change == "policies: {sums: exact}\n")
+
+
+def test_work_knows_every_part(tmp_path: Path) -> None:
+    """One less, or one that does something else, is other work."""
+    plans = [plan_of(seeds(count), tmp_path) for count in (3, 4)]
+    (tmp_path / "a.txt").write_text("1")
+    plans.append(plan_of(seeds(3, more="inputs: [a.txt]\n"), tmp_path))
+    (tmp_path / "a.txt").write_text("2")
+    plans.append(plan_of(seeds(3, more="inputs: [a.txt]\n"), tmp_path))
+
+    assert len({plan.work for plan in plans}) == 4
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -71,6 +126,14 @@ def test_round_trip(plan: Plan) -> None:
         ["parts", 1, "fingerprint"],
         ["parts", 0, "inputs", 0, "executable"],
         ["environment", 0, 1],
+        ["policies", 0, 0],
+        ["policies", 0, 1],
+        ["policies"],
+        ["compare", "reference"],
+        ["compare", "significance"],
+        ["publish", "to"],
+        ["publish", "outputs"],
+        ["publish", "above_b"],
     ],
     ids=lambda path: ".".join(map(str, path)),
 )

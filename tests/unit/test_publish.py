@@ -322,6 +322,16 @@ def test_names_that_are_no_text_do_not_keep_a_result_from_being_published(rig: R
     assert rig.read().error == Failure(code="E310", exit_code=39, what=r"lost in d\xfc", evidence=r"\xfc", fix=r"\xfc")
 
 
+def test_a_part_that_the_plan_does_not_know(rig: Rig) -> None:
+    """In a ledger that somebody changed; the run ends for that, and its manifest must not be lost over it."""
+    rig.rows = [_row("0000"), _row("0099", state=PartState.FAILED, cause="E301", message="it failed")]
+    error = StateError("ledger: what became of part 0099 is not known", fix="x")
+    publish_failure(rig.folder, rig.plan, RECEIPT, error, rig.facts(), outputs=rig.outputs, logs=rig.logs)
+
+    assert [part.id for part in rig.read().parts] == ["0000"]
+    assert rig.read().error == Failure(code="E005", exit_code=2, what=error.what, fix="x")
+
+
 def test_the_ends_of_the_logs_of_the_first_failures(rig: Rig) -> None:
     """Not of hundreds, and not gigabytes; of a part that said nothing, none."""
     rig.rows = [_row("0000", cause="E301"), _row("0001", cause="E301"), _row("0002"), _row("0003", cause="E301")]

@@ -12,8 +12,10 @@ import pytest
 from septum.errors import StateError
 from septum.plan import Plan
 from septum.state import Receipt, State, write_whole
-from septum.worker.sandbox import SHARED, WRAPPER, own_name, values_name
-from tests.fakes.analyses import BASE, plan_of
+from septum.worker.look import NAME as LOOK
+from septum.worker.look import program
+from septum.worker.sandbox import SHARED, WRAPPER, own_name, sent_names, values_name
+from tests.fakes.analyses import BASE, plan_of, seeds
 
 RECEIPT = Receipt(tag="t", plan="p", cluster="c", collector="h:1", schedd="s", submitted_s=5)
 
@@ -84,6 +86,22 @@ def test_everything_to_send(state: State, plan: Plan, root: Path) -> None:
     assert (sent / WRAPPER).stat().st_mode & 0o777 == 0o755
     assert all((sent / values_name(part.id)).is_file() for part in plan.parts)
     assert "SEPTUM_IMAGE='/cvmfs/x'" in (sent / values_name("0001")).read_text()
+
+
+@pytest.mark.parametrize(("merge", "there"), [("", True), ("merge: {}\n", False)])
+def test_what_looks_at_outputs_goes_with_a_plan_that_merges(
+    state: State, tmp_path: Path, merge: str, *, there: bool
+) -> None:
+    """With its policies, as those decide what may be read; and what is announced as sent is there."""
+    plan = plan_of(seeds(2, more=f"{merge}policies: {{averages: sum}}\n"), tmp_path)
+    state.store_plan(plan, tmp_path)
+    state.write_values(plan, image="")
+    sent = state.folder / "send"
+
+    assert (sent / LOOK).is_file() is there
+    assert [name for part in plan.parts for name in sent_names(plan, part) if not (sent / name).is_file()] == []
+    if there:
+        assert (sent / LOOK).read_bytes() == program({"averages": "sum"})
 
 
 @pytest.mark.parametrize("name", [SHARED, own_name("0001")])

@@ -10,6 +10,7 @@ import uproot
 
 from septum.errors import NotAdditiveError, OutputDamagedError, SeptumError, StructureError
 from septum.merge.engine import Finished, Target
+from septum.merge.strict import codecs
 from septum.merge.strict.merging import Strict, StrictMerging
 from septum.verify import measure
 from tests.fakes.rootfiles import H, read_cells, write_root
@@ -240,10 +241,8 @@ def test_every_changed_byte_is_damage_or_nothing(tmp_path: Path) -> None:
 
 def test_a_fault_of_our_own_is_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is read back by uproot and by a fresh reader before it gets its name."""
-    from septum.merge.strict import writer
-
-    original = writer.codecs.pack
-    monkeypatch.setattr(writer.codecs, "pack", lambda data, setting: original(data[:-1] + b"\x01", setting))
+    original = codecs.pack
+    monkeypatch.setattr(codecs, "pack", lambda data, setting: original(data[:-1] + b"\x01", setting))
     for part in bench.target.parts:
         bench.add(part)
 

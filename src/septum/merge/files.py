@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from septum.merge.choice import Wish, choose
 from septum.merge.engine import Engine, Finished, Target
 from septum.merge.strict.merging import Strict, StrictMerging
 from septum.verify import measure
+
+_NAME_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,42 +57,67 @@ def merge_files(
     """
     files = _checked(target, sources)
     names = list(files)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        made = Target(
-            name=target.name,
-            parts=tuple(names),
-            describe={name: str(path) for name, path in files.items()},
-            source=lambda name: files[name],
-            scratch=Path(scratch),
-            key="merged",
-            policies=policies,
-        )
-        engine = choose(files[names[0]], name=target.name, environ=environ, policies=policies, wish=wish)
-        if isinstance(engine, Strict):
-            engine = Strict(policies, early=False, digests=False)
-        finished = _merge(engine, made, files, jobs)
-        size_b, sha256 = measure(made.path)
-        with made.path.open("rb") as stream:
-            os.fsync(stream.fileno())
-        made.path.replace(target)
+    try:
+        with _scratch(target) as scratch:
+            made = Target(
+                name=target.name,
+                parts=tuple(names),
+                describe={name: str(path) for name, path in files.items()},
+                source=lambda name: files[name],
+                scratch=Path(scratch),
+                key="merged",
+                policies=policies,
+            )
+            engine = choose(files[names[0]], name=target.name, environ=environ, policies=policies, wish=wish)
+            if isinstance(engine, Strict):
+                engine = Strict(policies, early=False, digests=False)
+            finished = _merge(engine, made, files, jobs)
+            size_b, sha256 = measure(made.path)
+            with made.path.open("rb") as stream:
+                os.fsync(stream.fileno())
+            made.path.replace(target)
+    except OSError as error:
+        raise MergeFailedError(
+            f"merge: {target} cannot be written: {(error.strerror or str(error)).lower()}",
+            evidence=str(error.filename or ""),
+            fix=f"look whether there is space in '{target.parent}', and whether it can be written",
+        ) from error
     return Done(finished=finished, engine=engine.name, size_b=size_b, sha256=sha256)
+
+
+def _scratch(target: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder beside the target, so that the finished file need not be copied."""
+    try:
+        return tempfile.TemporaryDirectory(prefix=f".{target.name[:_NAME_LENGTH]}.", dir=target.parent)
+    except OSError as error:
+        raise UsageError(
+            f"merge: the folder '{target.parent}' cannot be written: {(error.strerror or str(error)).lower()}",
+            fix="choose another place for the result",
+        ) from error
 
 
 def _checked(target: Path, sources: Sequence[Path]) -> dict[str, Path]:
     """The sources by a name that sorts as they were given."""
     seen: dict[tuple[int, str], Path] = {}
+    if not sources:
+        raise UsageError("merge: no files were named", fix="name at least one after the result")
     if not target.parent.is_dir():
         raise UsageError(f"merge: there is no folder {target.parent}", fix=f"mkdir -p '{target.parent}'")
+    if target.is_dir() or not target.name:
+        raise UsageError(
+            f"merge: the result '{target}' is a folder", fix=f"name a file in it: '{target / 'merged.root'}'"
+        )
     for path in sources:
         if not path.is_file():
-            raise UsageError(f"merge: there is no file {path}", fix="check the names; nothing was merged")
+            kind = "is a folder" if path.is_dir() else "is no file" if path.exists() else "does not exist"
+            raise UsageError(f"merge: '{path}' {kind}", fix="check the names; nothing was merged")
         if target.exists() and path.samefile(target):
             raise UsageError(f"merge: {path} is the target, too", fix="choose another name for the result")
     sizes = Counter(path.stat().st_size for path in sources)
     for path in sources:
         # Only files of one size can be equal; hashing all of them would cost a tenth of the merge.
         if sizes[path.stat().st_size] > 1:
-            other = seen.setdefault(measure(path), path)
+            other = seen.setdefault(_measured(path), path)
             if other is not path:
                 raise UnexpectedFileError(
                     f"merge: {path} has the same bytes as {other}",
@@ -97,6 +125,15 @@ def _checked(target: Path, sources: Sequence[Path]) -> dict[str, Path]:
                     fix="name each file once: the same events would be counted twice",
                 )
     return {f"{number:06}": path for number, path in enumerate(sources)}
+
+
+def _measured(path: Path) -> tuple[int, str]:
+    try:
+        return measure(path)
+    except OSError as error:
+        raise UsageError(
+            f"merge: '{path}' cannot be read: {(error.strerror or str(error)).lower()}", fix="check its permissions"
+        ) from error
 
 
 def _merge(engine: Engine, target: Target, files: Mapping[str, Path], jobs: int) -> Finished:
@@ -153,7 +190,12 @@ class _Helper:
         self._process = context.Process(
             target=_work, args=(theirs, dict(files), self._plain_target()), daemon=True, name="septum-merge"
         )
-        self._process.start()
+        # Ctrl-C reaches every process of a terminal. Ours ends the others itself, in order and without their words.
+        masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         theirs.close()
 
     def _plain_target(self) -> dict[str, Any]:
@@ -200,5 +242,10 @@ def _work(answer: Connection, files: Mapping[str, Path], plain: dict[str, Any]) 
         _add_all(Strict(target.policies, early=False, digests=False), target, files).save()
     except SeptumError as error:
         answer.send((error.code, error.what, error.evidence, error.fix))
+    except (OSError, MemoryError) as error:
+        what = f"merge: a process that merged failed: {type(error).__name__}: {error}"
+        answer.send(
+            (MergeFailedError.code, what, "", "look whether the disk is full; or try fewer processes: --jobs 1")
+        )
     else:
         answer.send(None)

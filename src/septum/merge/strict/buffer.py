@@ -5,10 +5,12 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-_COUNTED = 0x40000000
+COUNTED = 0x40000000
+"""The bit of a number that counts the bytes which follow."""
 _NEW_CLASS = 0xFFFFFFFF
-_CLASS = 0x80000000
-_FIRST = 2
+CLASS = 0x80000000
+"""The bit of a mark that points to the name of a class."""
+FIRST = 2
 """ROOT's kMapOffset: what positions in a buffer count from."""
 _REFERENCED = 1 << 4
 _LONG = 255
@@ -29,9 +31,16 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """An object behind a pointer: its class, empty if it was named where nobody looked, and where its bytes end."""
+    """An object behind a pointer.
+
+    Attributes:
+        kind: Its class; empty if that was named where nobody looked.
+        named: Whether the class is named here, and not where an earlier object begins.
+        end: Where its bytes end.
+    """
 
     kind: str
+    named: bool
     end: int
 
 
@@ -45,13 +54,13 @@ class Buffer:
 
     def __init__(self, data: memoryview, key_b: int) -> None:
         self.data, self.place = data, 0
-        self._before = key_b + _FIRST
+        self._before = key_b + FIRST
         self._classes: dict[int, str] = {}
 
     def skip(self, count: int) -> None:
         """Go on."""
         self.place += count
-        if not 0 <= self.place <= len(self.data):
+        if count < 0 or self.place > len(self.data):
             raise DamageError(f"byte {self.place} is beyond the {len(self.data)} of the object")
 
     def byte(self) -> int:
@@ -69,6 +78,10 @@ class Buffer:
         self.place += 4
         return int(_UINT4.unpack_from(self.data, self.place - 4)[0])
 
+    def uint4_at(self, offset: int) -> int:
+        """A whole number of four bytes without a sign, further on, with no step towards it."""
+        return int(_UINT4.unpack_from(self.data, self.place + offset)[0])
+
     def text(self) -> str:
         """A TString."""
         length = self.byte()
@@ -85,10 +98,10 @@ class Buffer:
             DamageError: The class was written without counting its bytes, or they end beyond the object.
         """
         count = self.uint4()
-        if not count & _COUNTED or count == _NEW_CLASS:
+        if not count & COUNTED or count == _NEW_CLASS:
             raise DamageError(f"no count of bytes at {self.place - 4}")
-        end = self.place + (count & ~_COUNTED)
-        if end > len(self.data):
+        end = self.place + (count & ~COUNTED)
+        if not self.place + 2 <= end <= len(self.data):
             raise DamageError(f"a member ends at {end}, beyond the {len(self.data)} bytes of the object")
         version = int(_UINT2.unpack_from(self.data, self.place)[0])
         self.place += 2
@@ -116,11 +129,11 @@ class Buffer:
         The place is behind the pointer, where the object's own header stands.
         """
         count = self.uint4()
-        if not count & _COUNTED or count == _NEW_CLASS:
-            if count & _CLASS:
+        if not count & COUNTED or count == _NEW_CLASS:
+            if count & CLASS:
                 raise DamageError("an object without a count of bytes")
             return None
-        end = self.place + (count & ~_COUNTED)
+        end = self.place + (count & ~COUNTED)
         if end > len(self.data):
             raise DamageError(f"an object ends at {end}, beyond the {len(self.data)} bytes")
         at = self.place
@@ -135,5 +148,5 @@ class Buffer:
             self._classes[at + self._before] = kind
         else:
             # Named before; perhaps in a member that nobody looked into.
-            kind = self._classes.get(tag & ~_CLASS, "")
-        return Start(kind, end)
+            kind = self._classes.get(tag & ~CLASS, "")
+        return Start(kind, tag == _NEW_CLASS, end)

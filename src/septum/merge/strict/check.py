@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ _CONTENT = ("cells", "errors", "weights", "weight-errors")
 
 
 def check_objects(
-    path: Path, shape: Shape, numbers: Array, chosen: Mapping[str, bytes], *, name: str
+    path: Path, shape: Shape, numbers: Array, *, name: str
 ) -> None:  # fmt: skip
     """Compare all histograms of a file with what we have read of it, or written into it.
 
@@ -25,7 +24,6 @@ def check_objects(
         path: The file.
         shape: Its structure as we see it.
         numbers: Its numbers as we see them.
-        chosen: The objects beside those of the shape.
         name: How messages name it.
 
     Raises:
@@ -35,7 +33,7 @@ def check_objects(
     from septum.merge.rootfile import summarize
 
     found = summarize(path, name=name, unchecked=True, marks=False).objects
-    ours = {entry.path for entry in shape.entries} | set(chosen)
+    ours = set(shape.by_path)
     if set(found) != ours:
         differ = sorted(set(found) ^ ours)
         raise _differ(f"{name}: {differ[0]!r}", "one reader sees it and the other does not")
@@ -47,6 +45,8 @@ def check_objects(
         roles = by_role[shape.by_path[entry.path]]
         pieces = [shape.cells(roles[role], numbers) for role in _CONTENT if role in roles]
         content = np.concatenate(pieces) if pieces else np.empty(0)
+        if "entries" not in roles:
+            raise _differ(f"{name}: {entry.path!r}", "only uproot finds its entries; is the file damaged?")
         entries = float(numbers[roles["entries"].start])
         same = content.shape == theirs.content.shape and np.array_equal(content, theirs.content, equal_nan=True)
         if not same or not (theirs.entries == entries or (np.isnan(entries) and np.isnan(theirs.entries))):
@@ -57,7 +57,7 @@ def _differ(what: str, evidence: str) -> NotConservedError:
     return NotConservedError(
         f"{what}: the strict engine and uproot do not read the same",
         evidence=evidence,
-        fix="please report this with the file; until then, merge with hadd: policies: {unchecked: hadd}",
+        fix="look whether the file is damaged; if ROOT reads it, please report it: 'septum merge --engine hadd' merges it",
     )
 
 
@@ -70,11 +70,10 @@ def _first_histograms(shape: Shape) -> dict[int, dict[str, Slots]]:
     return found
 
 
-def shown(shape: Shape, numbers: Array, chosen: Mapping[str, bytes]) -> dict[str, tuple[str, float]]:
+def shown(shape: Shape, numbers: Array) -> dict[str, tuple[str, float]]:
     """Class and entries of every object, for tables and the manifest; lists have the entries of all they hold."""
     entries = dict.fromkeys(range(len(shape.entries)), 0.0)
     for slots in shape.slots:
         if slots.numbers.role == "entries":
             entries[slots.entry] += float(numbers[slots.start])
-    listed = {entry.path: (entry.kind, entries[number]) for number, entry in enumerate(shape.entries)}
-    return {**listed, **dict.fromkeys(chosen, ("", 0.0))}
+    return {entry.path: (entry.kind, entries[number]) for number, entry in enumerate(shape.entries)}

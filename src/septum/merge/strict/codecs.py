@@ -15,6 +15,8 @@ from typing import Any
 HEADER_B = 9
 BLOCK_B = 0xFFFFFF
 _LZ4_SUM_B = 8
+_LZMA_B = 256 << 20
+"""What a block may ask for to be unpacked; ROOT's highest level needs 65 MiB."""
 
 Unpack = Callable[[Any, int], Any]
 
@@ -29,9 +31,18 @@ def _unzip() -> Unpack:
     try:
         import deflate
     except ImportError:
-        return lambda block, size: zlib.decompress(block, bufsize=size)
+        return _un_zlib
     inflate: Unpack = deflate.zlib_decompress
     return inflate
+
+
+def _un_zlib(block: Any, size: int) -> Any:
+    inflating = zlib.decompressobj()
+    data = inflating.decompress(block, size + 1)
+    if not inflating.eof:
+        # The checksum stands at the end: without it, nothing is known of the rest.
+        raise BlockError("a block is longer than it says, or cut off")
+    return data
 
 
 def _un_lz4(block: Any, size: int) -> Any:
@@ -47,12 +58,14 @@ def _un_lz4(block: Any, size: int) -> Any:
 def _un_zstd(block: Any, size: int) -> Any:
     import cramjam
 
-    return cramjam.zstd.decompress(block, output_len=size)
+    # Into memory of the right size: by itself, the decoder believes the block how much comes out of it.
+    data = bytearray(size)
+    made = cramjam.zstd.decompress_into(block, data)
+    return data if made == size else data[:made]
 
 
 def _un_lzma(block: Any, size: int) -> Any:
-    # The size is checked by the caller; a bomb ends at the limit that `size` sets.
-    return lzma.LZMADecompressor().decompress(bytes(block), max_length=size + 1)
+    return lzma.LZMADecompressor(memlimit=_LZMA_B).decompress(bytes(block), max_length=size + 1)
 
 
 _UNPACK: dict[bytes, Callable[[], Unpack]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,22 @@ import numpy.typing as npt
 
 from septum.errors import NotAdditiveError, OutputDamagedError, OutputMissingError
 from septum.merge.strict import codecs, records, streamers
-from septum.merge.strict.buffer import DamageError
-from septum.merge.strict.layout import HISTOGRAM, PARAMETER, STRINGS, UnknownClassError, lay_out
+from septum.merge.strict.layout import (
+    HISTOGRAM,
+    PARAMETER,
+    PARAMETERS,
+    STRINGS,
+    Layout,
+    UnknownClassError,
+    lay_out,
+)
 from septum.merge.strict.records import Folder, Key, RecordError
 from septum.merge.strict.shape import Entry, Shape
 from septum.merge.strict.skeleton import Skeleton
 
 _CONTAINERS = frozenset({"TList", "THashList", "TObjArray", "TEfficiency", "THStack"})
+_LARGEST_B = 4 << 30
+"""Of all objects of a file together: many times what a merge has memory for, and no more than an attacker gets."""
 _REMEMBERED = 64
 """Structures that a reader knows again; of older ones each file is laid out anew."""
 
@@ -80,6 +90,44 @@ class Contents:
         )
 
 
+def is_free(kind: str, policies: Mapping[str, str]) -> bool:
+    """Whether objects of a class may differ: that of the first part is taken."""
+    if PARAMETER.fullmatch(kind):
+        return policies.get("parameters") == "first"
+    return kind in STRINGS and policies.get("strings") == "first"
+
+
+def shape_of(
+    objects: Sequence[tuple[str, str, int]],
+    pieces: Mapping[str, bytes],
+    described: streamers.Streamers,
+    policies: Mapping[str, str],
+) -> Shape:
+    """The structure of a file.
+
+    Args:
+        objects: Path, class, and bytes of the key of each.
+        pieces: The bytes of each, by path; none for objects that may differ.
+        described: What the file says of its classes.
+        policies: The relaxed policies by name.
+
+    Raises:
+        UnknownClassError: A class does not merge here.
+        DamageError: The bytes do not fit the class.
+    """
+    sums = policies.get("parameters") == "sum"
+    entries, at = [], 0
+    for path, kind, key_b in objects:
+        piece = pieces[path]
+        if is_free(kind, policies):
+            layout = Layout(kind=kind)
+        else:
+            layout = lay_out(kind, memoryview(piece), key_b, described, sums=sums and kind in PARAMETERS)
+        entries.append(Entry(path, kind, key_b, at, len(piece), layout))
+        at += len(piece)
+    return Shape(entries, b"".join(pieces[path] for path, _, _ in objects))
+
+
 def knows(kinds: Mapping[str, str]) -> bool:
     """Whether objects of all these classes merge here; by path."""
     return all(
@@ -125,13 +173,14 @@ class Reader:
         """
         try:
             contents = self._read(path, name)
-        except (RecordError, codecs.BlockError, DamageError, ValueError, OSError) as error:
+        except (ValueError, OSError, struct.error, IndexError) as error:
+            # Damage that is found by name is a ValueError, too.
             raise OutputDamagedError(
                 f"{name}: cannot be read as a ROOT file",
                 evidence=f"{error}"[:300],
                 fix="look at the part's log: did the job run out of time, memory or disk before it closed the file?",
             ) from error
-        held = {*contents.shape.by_path, *contents.chosen}
+        held = contents.shape.by_path
         if missing := [item for item in expected if item not in held]:
             raise OutputMissingError(
                 f"{name}: the object {missing[0]!r} is not in the file",
@@ -144,6 +193,13 @@ class Reader:
             )
         self._check(contents, name)
         return contents
+
+    def known(self, classes: Mapping[str, tuple[str, int]], payload: bytes) -> Shape | None:
+        """A structure that has been read already, with these objects, and equal to bytes in all that must be."""
+        for _, shape in self._known:
+            if shape.classes == classes and shape.agrees(payload):
+                return shape
+        return None
 
     # ── structure ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -165,9 +221,13 @@ class Reader:
         keys = dict(file.top.walk())
         if len(keys) != sum(1 for _ in file.top.walk()):
             raise RecordError("two objects have one path")
+        if sum(key.size_b for key in keys.values()) > _LARGEST_B:
+            raise RecordError(f"its objects have more than {_LARGEST_B >> 30} GiB once they are unpacked")
         pieces = {path: codecs.unpack(file.stored(key), key.size_b) for path, key in keys.items()}
-        chosen = {path: pieces.pop(path) for path, key in keys.items() if self._is_free(key.kind)}
-        wanted = {path: (key.kind, key.key_b) for path, key in keys.items() if path not in chosen}
+        chosen = {path: bytes(pieces[path]) for path, key in keys.items() if self._is_free(key.kind)}
+        # In the place of what may differ stands nothing: that it is there, and its class, must be equal.
+        pieces |= dict.fromkeys(chosen, b"")
+        wanted = {path: (key.kind, key.key_b) for path, key in keys.items()}
         for _, shape in self._known:
             if shape.classes == wanted:
                 payload = b"".join(pieces[entry.path] for entry in shape.entries)
@@ -183,28 +243,18 @@ class Reader:
 
     def _new_shape(self, file: records.RootFile, keys: Mapping[str, Key], pieces: Mapping[str, bytes]) -> Shape:
         described = streamers.read(streamers.stored_info(file), streamers.key_size(file))
-        entries, at = [], 0
-        for path, piece in pieces.items():
-            key = keys[path]
-            layout = lay_out(key.kind, memoryview(piece), key.key_b, described, sums=self._adds(key.kind))
-            entries.append(Entry(path, key.kind, key.key_b, at, len(piece), layout, key.title))
-            at += len(piece)
-        return Shape(entries, b"".join(pieces.values()))
-
-    def _adds(self, kind: str) -> bool:
-        return bool(PARAMETER.fullmatch(kind)) and self._policies.get("parameters") == "sum"
+        objects = [(path, keys[path].kind, keys[path].key_b) for path in pieces]
+        return shape_of(objects, pieces, described, self._policies)
 
     def _is_free(self, kind: str) -> bool:
         """Whether objects of a class may differ: that of the first part is taken."""
-        if PARAMETER.fullmatch(kind):
-            return self._policies.get("parameters") == "first"
-        return kind in STRINGS and self._policies.get("strings") == "first"
+        return is_free(kind, self._policies)
 
     # ── what does not add up ────────────────────────────────────────────────────────────────────────────────────
 
     def _check_marks(self, shape: Shape, name: str) -> None:
         for entry in shape.entries:
-            where = f"{name}: {entry.path}"
+            where = f"{name}: {entry.path!r}"
             if entry.layout.averages and self._policies.get("averages") != "sum":
                 raise NotAdditiveError(
                     f"{where} is marked as an average (kIsAverage), and averages do not add up",

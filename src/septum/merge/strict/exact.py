@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
 
 _BLOCK = 1 << 14
 """Cells that are added at a time: small enough for the cache of a core."""
@@ -117,25 +118,30 @@ class ExactSum:
         taken._wide = {cell - start: number for cell, number in self._wide.items() if start <= cell < stop}
         return taken
 
-    def absolute(self) -> ExactSum:
-        """The sums without their signs."""
-        negative = self.round() < 0
-        for level in self._levels:
-            level[negative] = -level[negative]
-        for cell in self._wide:
-            self._wide[cell] = abs(self._wide[cell])
-        self._special[self._special == _NEGATIVE] = _POSITIVE
+    def at(self, cells: Index) -> ExactSum:
+        """The sums of chosen cells, in the order in which they are chosen."""
+        taken = ExactSum(len(cells))
+        taken._levels = [level[cells] for level in self._levels]
+        taken._special = self._special[cells]
+        if self._wide:
+            taken._wide = {n: self._wide[cell] for n, cell in enumerate(cells.tolist()) if cell in self._wide}
+        return taken
+
+    def times(self, factor: float) -> ExactSum:
+        """The sums multiplied by a power of two, with which none of them overflows."""
+        self._levels = [level * factor for level in self._levels]
         return self
 
-    def put(self, start: int, other: ExactSum) -> None:
-        """Write the sums of a few cells where nothing has been added yet, from `start` on."""
-        stop = start + other.size
+    def put(self, cells: Index | slice, other: ExactSum) -> None:
+        """Write sums where nothing has been added yet: the first of them into the first of `cells`, and so on."""
         while len(self._levels) < len(other._levels):
             self._levels.append(np.full(self.size, -0.0))
         for level, theirs in zip(self._levels, other._levels, strict=False):
-            level[start:stop] = theirs
-        self._special[start:stop] = other._special
-        self._wide.update({cell + start: number for cell, number in other._wide.items()})
+            level[cells] = theirs
+        self._special[cells] = other._special
+        if other._wide:
+            places = np.arange(self.size)[cells]
+            self._wide.update({int(places[cell]): number for cell, number in other._wide.items()})
 
     def round(self) -> Array:
         """The sums, each the float64 next to the exact one, ties to even; shape (size,)."""

@@ -6,12 +6,13 @@ and efficiencies; a class that is not known here has no layout, and another engi
 
 from __future__ import annotations
 
+import math
 import re
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from septum.merge.strict.buffer import Buffer, DamageError
+from septum.merge.strict.axis import read_axis
+from septum.merge.strict.buffer import Buffer, DamageError, Start
 from septum.merge.strict.streamers import Element, Streamers
 
 HISTOGRAM = re.compile(r"TH[123][CSILFD]|TProfile(2D|3D)?")
@@ -19,13 +20,16 @@ PARAMETER = re.compile(r"TParameter<.*>")
 STRINGS = frozenset({"TNamed", "TObjString"})
 _LISTS = frozenset({"TList", "THashList"})
 _ARRAYS = {"TArrayC": "b", "TArrayS": "h", "TArrayI": "i", "TArrayL64": "q", "TArrayF": "f", "TArrayD": "d"}
-_PARAMETERS = {
+PARAMETERS = {
     "TParameter<double>": "d",
     "TParameter<float>": "f",
     "TParameter<int>": "i",
     "TParameter<Long64_t>": "q",
     "TParameter<long>": "q",
 }
+"""The parameters that can be added, with the types of their values."""
+_OTHER_MERGES = 0x1F << 16
+"""Marks of a TParameter that wants to be multiplied, or to be the largest, the smallest, the first or the last."""
 _WIDTH = {"b": 1, "h": 2, "i": 4, "q": 8, "f": 4, "d": 8}
 # Members of TH1, TH2, TH3 and the profiles that add up; the cells themselves are a base, a TArray.
 _STATISTIC = re.compile(r"fTsum(w|w2|[wxyzt]+2?)")
@@ -38,10 +42,14 @@ _AXIS = re.compile(r"f[XYZ]axis")
 _SIZES = {1: 1, 2: 2, 3: 4, 4: 8, 5: 4, 6: 4, 8: 8, 11: 1, 12: 2, 13: 4, 14: 8, 15: 4, 16: 8, 17: 8, 18: 1}
 _TSTRING, _TOBJECT, _TNAMED = 65, 66, 67
 _FIXED_ARRAY, _POINTED_ARRAY = 20, 40
-_VALUES, _POINTERS = frozenset({61, 62}), frozenset({63, 64})
+_VALUES, _POINTERS, _IN_PLACE = frozenset({61, 62}), frozenset({63, 64}), 63
 _COUNTED = frozenset({300, 365, 500})
 _IS_AVERAGE = 1 << 18  # TH1::kIsAverage
 _DEEPEST = 20
+PER_CELL = frozenset({"cells", "errors", "weights", "weight-errors"})
+"""The roles that have a number for each cell."""
+_LOOKED_INTO = {"fPassedHistogram": {"TH1*"}, "fTotalHistogram": {"TH1*"}, "fHists": {"TList*"}}
+_NO_ENTRIES, _EMPTY_LIST_B = bytes(4), 21
 
 
 class UnknownClassError(Exception):
@@ -72,10 +80,9 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Errors that a histogram does not keep (no Sumw2): the empty array's place, and the headers around it."""
+    """Errors that a histogram does not keep (no Sumw2): the place of the empty array."""
 
     start: int
-    headers: tuple[int, ...]
     role: str
     histogram: int
 
@@ -100,15 +107,25 @@ class Layout:
         zoomed: The axis that has a range set, such as `fXaxis`; empty for none.
         buffered: Whether fills wait in a buffer, beside the cells.
         gaps: Errors that are not kept.
+        bins: Of each histogram, how many bins its axes have.
+        labelled: The axes with labels: number of the histogram, letter, first byte.
+        headers: Where the counts of bytes stand of all that was looked into.
+        references: Where marks stand that count from the key to something that stood before.
+        blind: Stretches that may hold such marks, and that were not looked into.
     """
 
     kind: str
-    ranges: tuple[Range, ...]
-    members: tuple[Member, ...]
-    averages: bool
-    zoomed: str
-    buffered: bool
+    ranges: tuple[Range, ...] = ()
+    members: tuple[Member, ...] = ()
+    averages: bool = False
+    zoomed: str = ""
+    buffered: bool = False
     gaps: tuple[Gap, ...] = ()
+    bins: tuple[tuple[int, ...], ...] = ()
+    labelled: tuple[tuple[int, str, int], ...] = ()
+    headers: tuple[int, ...] = ()
+    references: tuple[int, ...] = ()
+    blind: tuple[tuple[int, int], ...] = ()
 
     def member_at(self, place: int) -> str:
         """The name of the smallest member that a byte belongs to."""
@@ -123,8 +140,12 @@ class _Found:
     averages: bool = False
     zoomed: str = ""
     buffered: bool = False
-    histograms: int = 0
     gaps: list[Gap] = field(default_factory=list)
+    bins: list[tuple[int, ...]] = field(default_factory=list)
+    labelled: list[tuple[int, str, int]] = field(default_factory=list)
+    headers: list[int] = field(default_factory=list)
+    references: list[int] = field(default_factory=list)
+    blind: list[tuple[int, int]] = field(default_factory=list)
 
 
 def lay_out(kind: str, data: memoryview, key_b: int, streamers: Streamers, *, sums: bool = False) -> Layout:
@@ -159,20 +180,27 @@ def lay_out(kind: str, data: memoryview, key_b: int, streamers: Streamers, *, su
         zoomed=found.zoomed,
         buffered=found.buffered,
         gaps=tuple(found.gaps),
+        bins=tuple(found.bins),
+        labelled=tuple(found.labelled),
+        headers=tuple(found.headers),
+        references=tuple(found.references),
+        blind=tuple(found.blind),
     )
 
 
 def _parameter(kind: str, data: memoryview, key_b: int) -> Layout:
     """A TParameter: a TObject, a name, a value of the type in its class's name."""
-    letter = _PARAMETERS.get(kind)
-    if letter is None:
-        raise UnknownClassError(kind)
     buffer = Buffer(data, key_b)
-    buffer.header()
-    buffer.skip_object()
-    buffer.text()
-    value = Range(buffer.place, 1, letter, "value", 0)
-    return Layout(kind=kind, ranges=(value,), members=(), averages=False, zoomed="", buffered=False)
+    try:
+        end = buffer.header().end
+        bits = buffer.skip_object()
+        buffer.text()
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise DamageError(f"the bytes of a {kind} end too early") from error
+    value = Range(buffer.place, 1, PARAMETERS[kind], "value", 0)
+    if not value.end == end == len(data):
+        raise DamageError(f"a {kind} does not end where it should")
+    return Layout(kind=kind, ranges=() if bits & _OTHER_MERGES else (value,))
 
 
 class _Walk:
@@ -180,29 +208,38 @@ class _Walk:
 
     def __init__(self, buffer: Buffer, streamers: Streamers) -> None:
         self.buffer, self.streamers, self.found = buffer, streamers, _Found()
-        self._headers: list[int] = []
 
     def object(self, kind: str, *, depth: int) -> None:
         """One object of a class, with its header."""
         if depth > _DEEPEST:
             raise UnknownClassError("objects nested too deeply")
         if HISTOGRAM.fullmatch(kind):
-            self.found.histograms += 1
-            self._class(kind)
+            self._histogram(kind, depth)
         elif kind in _LISTS:
             self._list(options=True, depth=depth)
         elif kind == "TObjArray":
             self._list(options=False, depth=depth)
         elif kind in {"TEfficiency", "THStack"}:
-            self._class(kind, depth=depth)
+            self._class(kind, depth)
         elif kind in STRINGS or PARAMETER.fullmatch(kind):
             self.buffer.place = self.buffer.header().end
         else:
             raise UnknownClassError(kind)
 
+    def _histogram(self, kind: str, depth: int) -> None:
+        found, first = self.found, len(self.found.ranges)
+        found.bins.append(())
+        self._class(kind, depth)
+        dimension = kind[2] if kind.startswith("TH") else kind.removeprefix("TProfile")[:1] or "1"
+        # The other axes of a histogram have one bin that means nothing.
+        found.bins[-1] = found.bins[-1][: int(dimension)]
+        cells = math.prod(count + 2 for count in found.bins[-1])
+        for item in found.ranges[first:]:
+            if item.role in PER_CELL and item.count != cells:
+                raise DamageError(f"a {kind} has {item.count} {item.role} for {cells} cells")
+
     def _list(self, *, options: bool, depth: int) -> None:
-        self._headers.append(self.buffer.place)
-        end = self.buffer.header().end
+        end = self._begin()
         self.buffer.skip_object()
         self.buffer.text()
         count = self.buffer.int4()
@@ -213,22 +250,36 @@ class _Walk:
             if options:
                 self.buffer.text()
         self._ends(end)
-        self._headers.pop()
+
+    def _begin(self) -> int:
+        """The header of something that is looked into; returns where it ends."""
+        self.found.headers.append(self.buffer.place)
+        return self.buffer.header().end
 
     def _pointed(self, depth: int) -> None:
-        self._headers.append(self.buffer.place)
-        start = self.buffer.pointer()
+        start = self._pointer()
         if start is not None:
             self.object(start.kind, depth=depth + 1)
             self._ends(start.end)
-        self._headers.pop()
+
+    def _pointer(self) -> Start | None:
+        place = self.buffer.place
+        start = self.buffer.pointer()
+        if start is not None:
+            self.found.headers.append(place)
+            place += 4
+        if any(self.buffer.data[place : place + 4]) and (start is None or not start.named):
+            self.found.references.append(place)
+        return start
 
     def _ends(self, end: int) -> None:
         if self.buffer.place != end:
             raise DamageError(f"an object ends at byte {self.buffer.place}, its count says {end}")
 
-    def _class(self, kind: str, *, depth: int = 0) -> None:
-        self._headers.append(self.buffer.place)
+    def _class(self, kind: str, depth: int) -> None:
+        if depth > _DEEPEST:
+            raise UnknownClassError("classes nested too deeply")
+        self.found.headers.append(self.buffer.place)
         header = self.buffer.header()
         elements = self.streamers.get((kind, header.version))
         if elements is None:
@@ -239,7 +290,6 @@ class _Walk:
             self._element(element, lengths, depth)
             self.found.members.append(Member(element.name, start, self.buffer.place))
         self._ends(header.end)
-        self._headers.pop()
 
     def _element(self, element: Element, lengths: dict[str, int], depth: int) -> None:
         kind, buffer = element.kind, self.buffer
@@ -252,7 +302,7 @@ class _Walk:
         elif kind in _VALUES:
             self._value(element)
         elif kind in _POINTERS:
-            self._pointer(element, depth)
+            self._member_behind(element, depth)
         elif kind - _POINTED_ARRAY in _SIZES:
             self._pointed_array(element, lengths)
         elif kind - _FIXED_ARRAY in _SIZES:
@@ -269,7 +319,7 @@ class _Walk:
         if name in _ARRAYS:
             self._array(_ARRAYS[name], "cells")
         elif name in {"TH1", "TH2", "TH3"} or HISTOGRAM.fullmatch(name):
-            self._class(name, depth=depth)
+            self._class(name, depth + 1)
         elif name == "TNamed":
             self.found.averages |= bool(self.buffer.named()[1] & _IS_AVERAGE)
         elif name == "TObject":
@@ -284,20 +334,32 @@ class _Walk:
             lengths[element.name] = int(struct.unpack_from(">i", self.buffer.data, start)[0])
         if element.type_name == "double" and (element.name == _ENTRIES or _STATISTIC.fullmatch(element.name)):
             role = "entries" if element.name == _ENTRIES else element.name
-            self._note(Range(start, 1, "d", role, self.found.histograms - 1))
+            self._note(Range(start, 1, "d", role, len(self.found.bins) - 1))
 
     def _note(self, numbers: Range) -> None:
-        if self.found.histograms and numbers.count:
+        if self.found.bins and numbers.count:
             self.found.ranges.append(numbers)
 
     def _value(self, element: Element) -> None:
-        if element.type_name not in _ARRAYS:
-            start = self.buffer.place
+        start = self.buffer.place
+        if element.type_name in _ARRAYS:
+            self._array(_ARRAYS[element.type_name], _ROLES.get(element.name, ""))
+        elif _AXIS.fullmatch(element.name) and self.found.bins:
+            self._axis(element.name, start)
+        else:
             self.buffer.place = self.buffer.header().end
-            if _AXIS.fullmatch(element.name) and self._is_zoomed(start):
-                self.found.zoomed = element.name
-            return
-        self._array(_ARRAYS[element.type_name], _ROLES.get(element.name, ""))
+
+    def _axis(self, name: str, start: int) -> None:
+        self.found.headers.append(start)
+        axis = read_axis(self.buffer, start)
+        if axis.zoomed:
+            self.found.zoomed = name
+        self.found.bins[-1] += (axis.bins,)
+        self.found.references += axis.references
+        if axis.labels:
+            self.found.labelled.append((len(self.found.bins) - 1, name[1], start))
+        if axis.blind:
+            self.found.blind.append((start, axis.end))
 
     def _array(self, letter: str, role: str) -> None:
         count = self.buffer.int4()
@@ -306,19 +368,26 @@ class _Walk:
             raise DamageError("an array of less than no numbers")
         self.buffer.skip(count * _WIDTH[letter])
         if role in INSTEAD and not count:
-            self.found.gaps.append(Gap(start - 4, tuple(self._headers), role, self.found.histograms - 1))
+            self.found.gaps.append(Gap(start - 4, role, len(self.found.bins) - 1))
         if role:
-            self._note(Range(start, count, letter, role, self.found.histograms - 1))
+            self._note(Range(start, count, letter, role, len(self.found.bins) - 1))
 
-    def _pointer(self, element: Element, depth: int) -> None:
-        if element.type_name in {"TH1*", "TList*", "TH1D*"} and element.name in {
-            "fPassedHistogram", "fTotalHistogram", "fHists",
-        }:  # fmt: skip
+    def _member_behind(self, element: Element, depth: int) -> None:
+        if element.name in _LOOKED_INTO and element.type_name in _LOOKED_INTO[element.name]:
             self._pointed(depth)
             return
-        start = self.buffer.pointer()
-        if start is not None:
-            self.buffer.place = start.end
+        start = self.buffer.place
+        if element.kind == _IN_PLACE:
+            # Such a member cannot be missing, and stands there without the name of its class.
+            end = self.buffer.header().end
+            if bytes(self.buffer.data[end - 4 : end]) != _NO_ENTRIES or end - start != _EMPTY_LIST_B:
+                self.found.blind.append((start, end))
+            self.buffer.place = end
+            return
+        pointer = self._pointer()
+        if pointer is not None:
+            self.buffer.place = pointer.end
+            self.found.blind.append((start, pointer.end))
 
     def _pointed_array(self, element: Element, lengths: dict[str, int]) -> None:
         if self.buffer.byte():
@@ -328,104 +397,3 @@ class _Walk:
             # The first number of TH1's buffer is how many fills wait in it.
             if element.name == "fBuffer" and count:
                 self.found.buffered |= struct.unpack_from(">d", self.buffer.data, start)[0] != 0.0
-
-    def _is_zoomed(self, start: int) -> bool:
-        axis = read_axis(self.buffer.data[start:], 0)
-        return axis.shown not in {(0, 0), (1, axis.bins)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
-    """An axis: its bins, and the range of bins that is drawn."""
-
-    bins: int
-    low: float
-    high: float
-    edges: tuple[float, ...]
-    shown: tuple[int, int]
-    title: str
-
-    def describe(self) -> str:
-        """In a few words."""
-        shown = f"{self.bins} bins from {self.low:g} to {self.high:g}"
-        return shown + (f" with edges {_shortened(self.edges)}" if self.edges else "")
-
-
-def _shortened(edges: Sequence[float]) -> str:
-    shown = [f"{edge:g}" for edge in edges]
-    return ", ".join(shown if len(shown) <= 8 else [*shown[:6], "…", shown[-1]])  # noqa: PLR2004 - fits a line
-
-
-def read_axis(data: memoryview, key_b: int) -> Axis:
-    """Read a TAxis with its header; its members have stood in this order since ROOT 3."""
-    buffer = Buffer(data, key_b)
-    buffer.header()
-    end = buffer.header().end
-    buffer.skip_object()
-    buffer.text()
-    title = buffer.text()
-    buffer.place = end
-    buffer.place = buffer.header().end
-    bins = buffer.int4()
-    low, high = struct.unpack_from(">dd", data, buffer.place)
-    buffer.skip(16)
-    count = buffer.int4()
-    edges = struct.unpack_from(f">{count}d", data, buffer.place)
-    buffer.skip(8 * count)
-    return Axis(bins=bins, low=low, high=high, edges=edges, shown=(buffer.int4(), buffer.int4()), title=title)
-
-
-def with_errors(layout: Layout, data: bytes) -> bytes:
-    """The bytes of an object with room for the errors that it does not keep, all of them zero.
-
-    Args:
-        layout: Of the object.
-        data: Its bytes.
-    """
-    made = bytearray(data)
-    for gap in sorted(layout.gaps, key=lambda item: -item.start):
-        cells = [item for item in layout.ranges if (item.role, item.histogram) == (INSTEAD[gap.role], gap.histogram)]
-        if not cells:
-            continue
-        count = cells[0].count
-        made[gap.start : gap.start + 4] = struct.pack(">i", count) + bytes(8 * count)
-        for place in gap.headers:
-            size = struct.unpack_from(">I", made, place)[0]
-            struct.pack_into(">I", made, place, size + 8 * count)
-    return bytes(made)
-
-
-def first_difference(one: tuple[Layout, memoryview], other: tuple[Layout, memoryview]) -> str:
-    """Say in one line where two objects of one path differ in what must be equal."""
-    (left, data), (right, second) = one, other
-    if left.kind != right.kind:
-        return f"a {left.kind} in one and a {right.kind} in the other"
-    for mine, its in zip(left.members, right.members, strict=False):
-        if mine.name != its.name:
-            break
-        if _AXIS.fullmatch(mine.name) and data[mine.start : mine.end] != second[its.start : its.end]:
-            return _axes_differ(mine.name, data[mine.start : mine.end], second[its.start : its.end])
-    for mine, its in _leaves(left, right):
-        if bytes(data[mine.start : mine.end]) != bytes(second[its.start : its.end]):
-            return f"{mine.name} is not the same in both"
-    return f"{left.kind}: its bytes are not the same in both"
-
-
-def _leaves(left: Layout, right: Layout) -> list[tuple[Member, Member]]:
-    adding = {(item.start, item.end) for item in left.ranges}
-    inner = [
-        (mine, its)
-        for mine, its in zip(left.members, right.members, strict=False)
-        if mine.name == its.name and not any(start < mine.end and mine.start < end for start, end in adding)
-    ]
-    return sorted(inner, key=lambda pair: pair[0].end - pair[0].start)
-
-
-def _axes_differ(name: str, one: memoryview, other: memoryview) -> str:
-    axis, its = read_axis(one, 0), read_axis(other, 0)
-    letter = name[1]
-    if axis.describe() != its.describe():
-        return f"the {letter}-axis has {axis.describe()} in one, {its.describe()} in the other"
-    if axis.title != its.title:
-        return f"the title of the {letter}-axis is {axis.title!r} in one, {its.title!r} in the other"
-    return f"the labels or the looks of the {letter}-axis are not the same in both"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from septum.merge.strict.shape import Shape
 
 _CHECKPOINT_PARTS = 20
+_HELD = 16
+"""Parts that wait in memory for their turn."""
 _LOOKED_AT = 64
 """Structures whose first file uproot reads, too."""
 
@@ -56,9 +58,13 @@ class Strict:
                 fix="write trees and other objects into an output of their own",
             ) from error
         if self._early and contents.shape not in self._seen and len(self._seen) < _LOOKED_AT:
-            check_objects(path, contents.shape, contents.numbers, contents.chosen, name=name)
+            check_objects(path, contents.shape, contents.numbers, name=name)
             self._seen.add(contents.shape)
         return contents
+
+    def known(self, classes: Mapping[str, tuple[str, int]], payload: bytes) -> Shape | None:
+        """A structure that has been read already, if there is one of these objects with these bytes."""
+        return self._reader.known(classes, payload)
 
     def begin(self, target: Target) -> StrictMerging:
         """Begin a result."""
@@ -87,6 +93,7 @@ class StrictMerging:
         self._index = {part: number for number, part in enumerate(target.parts)}
         self._files: dict[str, str] = {}
         self._waiting: dict[str, Contents | None] = {}
+        """Parts that wait for their turn; those beyond the first few are read again then."""
         self._failed: set[str] = set()
         self._next = 0
         self._saved = 0
@@ -107,7 +114,8 @@ class StrictMerging:
         if not self._sums.ordered:
             self._sums.add(part, self._index[part], reading)
             return
-        self._waiting[part] = reading
+        held = sum(1 for item in self._waiting.values() if item is not None)
+        self._waiting[part] = reading if held < _HELD else None
         self._feed()
 
     def fail(self, part: str) -> None:
@@ -119,12 +127,15 @@ class StrictMerging:
     def _feed(self) -> None:
         while self._next < len(self._target.parts):
             part = self._target.parts[self._next]
-            reading = self._waiting.pop(part, None)
-            if reading is not None:
+            if part in self._waiting:
+                reading = self._waiting.pop(part) or self._again(part)
                 self._sums.add(part, self._next, reading)
             elif part not in self._failed:
                 return
             self._next += 1
+
+    def _again(self, part: str) -> Contents:
+        return self._engine.read(self._target.source(part), name=self._target.describe.get(part, part))
 
     def ready(self) -> int:
         """Write a checkpoint when enough parts have been added since the last one."""
@@ -141,11 +152,13 @@ class StrictMerging:
 
     def resume(self, files: Mapping[str, str]) -> bool:
         """Take up a checkpoint if it holds just parts of these files."""
-        found = checkpoint.load(self.checkpoint, self._sums.policies)
+        found = checkpoint.load(self.checkpoint, self._sums.policies, self._engine.known)
         if found is None or self._sums.ordered:
             return False
         sums, held = found
-        if any(files.get(part) != sha256 for part, sha256 in held.items()) or not set(held) <= set(self._index):
+        if any(files.get(part) != sha256 for part, sha256 in held.items()):
+            return False
+        if any(self._index.get(part) != index for part, (index, _) in sums.parts.items()):
             return False
         self._sums, self._files, self._saved = sums, dict(held), len(held)
         return True
@@ -164,13 +177,19 @@ class StrictMerging:
         present = tuple(part for part in self._target.parts if part in self._sums.parts)
         stamp = self._target.stamp([(part, self._sums.parts[part][1]) for part in present])
         path = self._target.path
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"new.{path.name}")
-        temporary.unlink(missing_ok=True)
-        write(temporary, merged, name=self._target.inscription(stamp), title="")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.unlink(missing_ok=True)
+            write(temporary, merged, name=self._target.inscription(stamp), title="")
+        except OSError as error:
+            raise MergeFailedError(
+                f"{name}: the file cannot be written: {(error.strerror or str(error)).lower()}",
+                fix=f"look whether there is space in '{path.parent}', and whether it can be written",
+            ) from error
         self._verify(temporary, merged, name)
         temporary.replace(path)
-        return Finished(parts=present, objects=shown(merged.shape, merged.numbers, merged.chosen), stamp=stamp)
+        return Finished(parts=present, objects=shown(merged.shape, merged.numbers), stamp=stamp)
 
     def _verify(self, path: Path, merged: Merged, name: str) -> None:
         """Read the file back: every byte with a fresh reader of our own, every number with uproot."""
@@ -180,15 +199,13 @@ class StrictMerging:
             raise NotConservedError(
                 f"{name}: the file does not hold what was written into it", fix="is the disk full or broken?"
             )
-        check_objects(path, merged.shape, merged.numbers, merged.chosen, name=name)
+        check_objects(path, merged.shape, merged.numbers, name=name)
 
 
 def _same(read: Contents, merged: Merged) -> bool:
     if set(read.shape.by_path) != set(merged.shape.by_path) or dict(read.chosen) != dict(merged.chosen):
         return False
-    return all(_piece(read.shape, entry.path) == merged.piece(entry.path) for entry in merged.shape.entries)
-
-
-def _piece(shape: Shape, path: str) -> bytes:
-    entry = shape.entries[shape.by_path[path]]
-    return shape.payload[entry.start : entry.start + entry.size_b]
+    return all(
+        entry.path in merged.chosen or read.shape.piece(entry) == merged.piece(entry.path, entry.key_b)
+        for entry in read.shape.entries
+    )

@@ -111,7 +111,7 @@ def read(data: memoryview) -> RootFile:
     try:
         header = read_header(data)
         name, title = _root_names(data, header)
-        top = _folder(data, header.begin + header.name_b, name, title, depth=0)
+        top = _folder(data, header.begin + header.name_b, name, title, depth=0, seen=set())
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise RecordError(f"a record ends beyond its place ({error})") from error
     return RootFile(data=data, header=header, top=top)
@@ -181,7 +181,7 @@ def folder_list(data: memoryview, place: int) -> tuple[int, int]:
     return list_b, list_place
 
 
-def _folder(data: memoryview, place: int, name: str, title: str, *, depth: int) -> Folder:
+def _folder(data: memoryview, place: int, name: str, title: str, *, depth: int, seen: set[int]) -> Folder:
     if depth > _DEEPEST:
         raise RecordError(f"folders are nested more than {_DEEPEST} deep")
     list_b, list_place = folder_list(data, place)
@@ -189,30 +189,39 @@ def _folder(data: memoryview, place: int, name: str, title: str, *, depth: int) 
         raise RecordError(f"the folder {name!r} has no list of its objects: the file was not closed")
     objects: list[Key] = []
     folders = []
-    for key in _newest(_key_list(data, list_place, list_b)):
+    for key in _newest(_key_list(data, list_place, list_b, seen)):
         if key.kind in FOLDERS:
-            folders.append(_folder(data, key.place + key.key_b, key.name, key.title, depth=depth + 1))
+            folders.append(_folder(data, key.place + key.key_b, key.name, key.title, depth=depth + 1, seen=seen))
         else:
             objects.append(key)
     return Folder(name=name, title=title, objects=tuple(objects), folders=tuple(folders))
 
 
-def _key_list(data: memoryview, place: int, size_b: int) -> Iterator[Key]:
+def _key_list(data: memoryview, place: int, size_b: int, seen: set[int]) -> Iterator[Key]:
+    """The keys of a folder; `seen` are the places of all objects of the file so far."""
     own, _ = read_key(data, place)
-    if own.stored_b != size_b or own.place != place:
+    end = place + size_b
+    if own.stored_b != size_b or own.place != place or end > len(data):
         raise RecordError("the list of a folder's objects is not where its folder says")
     at = place + own.key_b
     count = struct.unpack_from(">i", data, at)[0]
     at += 4
     for _ in range(count):
-        key, at = read_key(data, at)
-        if at > place + size_b:
+        start = at
+        key, at = read_key(data, start)
+        if at > end:
             raise RecordError("the list of a folder's objects is cut off")
         if not 0 < key.place <= len(data) - key.stored_b or not 0 < key.key_b <= key.stored_b or key.size_b < 0:
             raise RecordError(f"the key of {key.name!r} points outside of the file")
-        if struct.unpack_from(">i", data, key.place)[0] != key.stored_b:
+        if key.key_b != at - start or data[key.place : key.place + key.key_b] != data[start:at]:
             raise RecordError(f"{key.name!r} is not where its key points")
+        if key.place in seen:
+            raise RecordError(f"{key.name!r} stands where another object does")
+        seen.add(key.place)
         yield key
+    # uproot leaves room for more keys.
+    if count < 0 or any(data[at:end]):
+        raise RecordError(f"the list of a folder's objects holds more than its {count} keys")
 
 
 def _newest(keys: Iterator[Key]) -> list[Key]:
@@ -220,6 +229,8 @@ def _newest(keys: Iterator[Key]) -> list[Key]:
     newest: dict[str, Key] = {}
     for key in keys:
         held = newest.get(key.name)
+        if held is not None and held.cycle == key.cycle:
+            raise RecordError(f"two objects are called {key.name!r} in cycle {key.cycle}")
         if held is None or held.cycle < key.cycle:
             newest[key.name] = key
     return list(newest.values())

@@ -5,6 +5,7 @@ The numbers of a part are one vector of float64: first those that are float64 in
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -15,9 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from septum.merge.strict.layout import Layout, Range
+from septum.merge.strict.layout import INSTEAD, Layout, Range
 
 Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
 _TYPES = {"d": ">f8", "f": ">f4", "i": ">i4", "h": ">i2", "b": ">i1"}
 _HALF = 1 << 32
 LIMITS = {"b": (-127, 127), "h": (-32767, 32767), "i": (-2147483647, 2147483647), "q": (-(2**63) + 1, 2**63 - 1)}
@@ -36,7 +38,6 @@ class Entry:
     start: int
     size_b: int
     layout: Layout
-    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Shape:
         self.classes = {entry.path: (entry.kind, entry.key_b) for entry in self.entries}
         self._model = np.frombuffer(payload, np.uint8)
         self._is_fixed = _fixed(self.entries, len(payload))
+        self._differs = np.empty(len(payload), np.bool_)
         self.slots: list[Slots] = []
         self._letters: list[tuple[str, Callable[[memoryview], bytes], int]] = []
         size = 0
@@ -91,28 +93,71 @@ class Shape:
         in_order = sorted(self.entries, key=lambda entry: entry.path)
         self._sorted = _getter([slice(entry.start, entry.start + entry.size_b) for entry in in_order])
         self._prefix = json.dumps([(entry.path, entry.kind, entry.size_b) for entry in in_order]).encode() + b"\0"
-        self._entries_slot, self._weight_slot = self._statistics()
+        self._entries_slot, self._weight_slot, self.histogram_names = self._statistics()
+        self._stopping = [
+            slots for slots in self.slots if slots.numbers.letter != "d" and slots.numbers.role == "cells"
+        ]
+        self._inner: dict[int, Index] = {}
+        self.unnamed: dict[str, Index] | None = None
+        """By path, the slots of bins without a label; None as long as nobody has asked."""
 
     def _slice(self, number: int, item: Range) -> slice:
         start = self.entries[number].start
         return slice(start + item.start, start + item.end)
 
-    def _statistics(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Of each histogram with both, the slots of its entries and of its sum of weights."""
-        by_role = {(slots.entry, slots.numbers.histogram, slots.numbers.role): slots.start for slots in self.slots}
-        pairs = [
-            (start, by_role[entry, histogram, "fTsumw"])
-            for (entry, histogram, role), start in by_role.items()
-            if role == "entries" and (entry, histogram, "fTsumw") in by_role
-        ]
-        table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        return table[:, 0], table[:, 1]
+    def _statistics(self) -> tuple[Index, Index, list[tuple[str, int]]]:
+        """Of each histogram with both, the slots of its entries and of its sum of weights, and its name."""
+        names = [key for key in dict.fromkeys(key[:2] for key in self.by_role)
+                 if (*key, "entries") in self.by_role and (*key, "fTsumw") in self.by_role]  # fmt: skip
+        entries, weights = (
+            np.array([self.by_role[(*key, role)].start for key in names], dtype=np.int64)
+            for role in ("entries", "fTsumw")
+        )
+        return entries, weights, names
+
+    @functools.cached_property
+    def by_role(self) -> dict[tuple[str, int, str], Slots]:
+        """Every range by the path of its object, the number of its histogram, and its role."""
+        return {
+            (self.entries[slots.entry].path, slots.numbers.histogram, slots.numbers.role): slots for slots in self.slots
+        }
+
+    @functools.cached_property
+    def instead(self) -> tuple[Index, Index]:
+        """The slots of numbers that stand for errors which are not kept, and for each the slot that has its sign."""
+        found, signs = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for entry in self.entries:
+            for gap in entry.layout.gaps:
+                slots = self.by_role.get((entry.path, gap.histogram, INSTEAD[gap.role]))
+                if slots is None:
+                    continue
+                for start, stop in self.stretches(slots):
+                    found.append(np.arange(start, stop))
+                    signs.append(np.arange(slots.start, slots.stop))
+        return np.concatenate(found), np.concatenate(signs)
+
+    def piece(self, entry: Entry) -> bytes:
+        """The bytes of one object."""
+        return self.payload[entry.start : entry.start + entry.size_b]
+
+    def stretches(self, slots: Slots) -> list[tuple[int, int]]:
+        """The stretches of the vector that hold a range: one, or two of the widest whole numbers."""
+        found = [(slots.start, slots.stop)]
+        if slots.numbers.letter == "q":
+            lower = self.lower_half(slots)
+            found.append((lower, lower + slots.numbers.count))
+        return found
+
+    def in_order(self, other: Shape) -> bool:
+        """Whether another structure has the same objects in the same order."""
+        return self.classes == other.classes and list(self.by_path) == list(other.by_path)
 
     def agrees(self, payload: bytes) -> bool:
         """Whether all that must be equal is equal in other bytes of the same sizes."""
         if len(payload) != len(self.payload):
             return False
-        differs = np.not_equal(np.frombuffer(payload, np.uint8), self._model)
+        # Always into the same memory: fresh memory costs more than the comparison.
+        differs = np.not_equal(np.frombuffer(payload, np.uint8), self._model, out=self._differs)
         return not np.logical_and(differs, self._is_fixed, out=differs).any()
 
     def digest(self, payload: bytes) -> str:
@@ -140,10 +185,8 @@ class Shape:
 
     def stopped(self, vector: Array) -> Slots | None:
         """The first range in a part's numbers with a cell that ROOT stopped counting in, if there is one."""
-        for slots in self.slots:
+        for slots in self._stopping:
             letter = slots.numbers.letter
-            if letter == "d" or slots.numbers.role != "cells":
-                continue
             cells = self.cells(slots, vector)
             if letter == "f":
                 if (cells == SINGLE_LIMIT).any():
@@ -166,11 +209,35 @@ class Shape:
         return slots.start + count
 
     def without_statistics(self, vector: Array) -> npt.NDArray[np.bool_]:
-        """For each histogram, whether it has entries and no sum of weights: its statistics are those of its bins."""
-        return np.asarray((vector[self._entries_slot] != 0) & (vector[self._weight_slot] == 0), dtype=np.bool_)
+        """For each histogram, whether it has contents and no sum of weights: its statistics are those of its bins.
+
+        With fills in the flow bins alone, a sum of weights is zero by right.
+        """
+        found = np.asarray((vector[self._entries_slot] != 0) & (vector[self._weight_slot] == 0), dtype=np.bool_)
+        for number in np.flatnonzero(found):
+            found[number] = vector[self._inner_cells(int(number))].any()
+        return found
+
+    def _inner_cells(self, number: int) -> Index:
+        """The slots of the cells of a histogram, but those of its flow bins."""
+        if number not in self._inner:
+            self._inner[number] = self._find_inner_cells(number)
+        return self._inner[number]
+
+    def _find_inner_cells(self, number: int) -> Index:
+        path, histogram = self.histogram_names[number]
+        slots = self.by_role.get((path, histogram, "cells"))
+        if slots is None:
+            return np.empty(0, np.int64)
+        inner = np.ones(1, np.bool_)
+        for bins in self.entries[slots.entry].layout.bins[histogram]:
+            in_range = np.ones(bins + 2, np.bool_)
+            in_range[[0, -1]] = False
+            inner = (in_range[:, None] & inner[None, :]).ravel()
+        return np.concatenate([start + np.flatnonzero(inner) for start, _ in self.stretches(slots)])
 
     @property
-    def histograms(self) -> npt.NDArray[np.int64]:
+    def histograms(self) -> Index:
         """The slots of the sums of weights, in the order of `without_statistics`."""
         return self._weight_slot
 

@@ -21,6 +21,9 @@ Bytes = npt.NDArray[np.uint8]
 _FOUR = np.arange(4)
 _PLACE = 18
 """Where in a small key the place of its object stands."""
+_OWN_FIELDS = np.concatenate([_FOUR, _PLACE + _FOUR])
+_KEY_B = 29
+"""A small key without a letter in its three texts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +54,10 @@ class Skeleton:
         self._key_b = np.array([key.key_b for key in self.keys], dtype=np.int64)
         self._lists: list[_List] = []
         self._learn(file, file.top, file.header.begin + file.header.name_b)
+        # Of all keys, those of objects: each list has its objects first, and then its folders.
+        self._objects = np.concatenate(
+            [np.arange(len(listed.places)) < len(listed.places) - listed.folders for listed in self._lists]
+        )
 
     def _learn(self, file: RootFile, folder: Folder, place: int) -> None:
         list_b, list_place = records.folder_list(file.data, place)
@@ -97,17 +104,21 @@ class Skeleton:
         """
         header = records.read_header(data)
         everything = np.frombuffer(data, np.uint8)
-        starts: list[Index] = []
+        places: list[Index] = []
         lengths: list[Index] = []
-        if not self._match_folder(data, everything, header.begin + header.name_b, [0], starts, lengths):
+        if not self._match_folder(data, header.begin + header.name_b, [0], places, lengths):
             return None
-        first, length = np.concatenate(starts), np.concatenate(lengths)
+        place, stored = np.concatenate(places), np.concatenate(lengths)
+        # A key that points to another object of the same size would be at a place that is taken.
+        own = everything[place[:, None] + _OWN_FIELDS].reshape(-1, 2, 4).view(">i4")[:, :, 0]
+        if (own[:, 0] != stored).any() or (own[:, 1] != place).any() or len(np.unique(place)) != len(place):
+            raise RecordError("an object is not where its key points")
+        first, length = place[self._objects], stored[self._objects]
         return unpack_all(data, first + self._key_b, first + length, self.sizes)
 
     def _match_folder(
         self,
         data: memoryview,
-        everything: Bytes,
         place: int,
         number: list[int],
         starts: list[Index],
@@ -127,15 +138,13 @@ class Skeleton:
         stored = _numbers(raw, listed.stored)
         places = _numbers(raw, listed.places)
         objects = len(places) - listed.folders
-        if len(places) and (places.min() <= 0 or stored.min() <= 0 or (places + stored).max() > len(data)):
+        if len(places) and (places.min() <= 0 or stored.min() < _KEY_B or (places + stored).max() > len(data)):
             raise RecordError("a key points outside of the file")
-        if not np.array_equal(_numbers(everything, places[:, None] + _FOUR), stored):
-            raise RecordError("an object is not where its key points")
-        starts.append(places[:objects])
-        lengths.append(stored[:objects])
+        starts.append(places)
+        lengths.append(stored)
         for sub in places[objects:].tolist():
             key, _ = records.read_key(data, sub)
-            if not self._match_folder(data, everything, sub + key.key_b, number, starts, lengths):
+            if not self._match_folder(data, sub + key.key_b, number, starts, lengths):
                 return False
         return True
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from septum.merge.strict import codecs
-from septum.merge.strict.buffer import Buffer, DamageError
+from septum.merge.strict.buffer import COUNTED, Buffer, DamageError, Start
 from septum.merge.strict.records import RecordError, RootFile, read_key
 
 _INFO = "TStreamerInfo"
@@ -125,3 +125,83 @@ def _element(buffer: Buffer, kind: str) -> Element:
         buffer.skip(4)
         counter = buffer.text()
     return Element(name=name, kind=0 if kind == _BASE else number, type_name=type_name, length=length, counter=counter)
+
+
+def with_missing(records: Sequence[tuple[bytes, int]]) -> bytes:
+    """The first of several records, and behind its classes those that only later ones describe.
+
+    Args:
+        records: Each as `stored_info` gives it, with the bytes of its key.
+
+    Raises:
+        RecordError: One is damaged.
+    """
+    first, key_b = records[0]
+    known = set(read(first, key_b))
+    added = []
+    for info, its_key_b in records[1:]:
+        for key, entry in _entries(info, its_key_b):
+            if key not in known:
+                known.add(key)
+                added.append(entry)
+    if not added:
+        return first
+    buffer = Buffer(memoryview(first), key_b)
+    buffer.header()
+    buffer.skip_object()
+    buffer.text()
+    at, count = buffer.place, buffer.int4()
+    body = first[4:at] + struct.pack(">i", count + len(added)) + first[at + 4 :] + b"".join(added)
+    return _counted(body)
+
+
+def _entries(info: bytes, key_b: int) -> Iterator[tuple[tuple[str, int], bytes]]:
+    """Every class and version of a record, with its entry in the list in bytes that can stand anywhere."""
+    buffer = Buffer(memoryview(info), key_b)
+    buffer.header()
+    buffer.skip_object()
+    buffer.text()
+    for _ in range(buffer.int4()):
+        start = buffer.pointer()
+        if start is not None and start.kind == _INFO:
+            begin = buffer.place
+            key, _ = _info(buffer)
+            buffer.place = begin
+            yield key, _pointed(start, _free_info(buffer, info, start.end)) + b"\0"
+        if start is not None:
+            buffer.place = start.end
+        buffer.skip(buffer.byte())
+
+
+def _free_info(buffer: Buffer, info: bytes, end: int) -> bytes:
+    """A TStreamerInfo whose elements name their classes themselves, and do not refer to where one was named before."""
+    begin = buffer.place + 4
+    buffer.header()
+    buffer.named()
+    buffer.skip(8)  # checksum and version
+    head = info[begin : buffer.place]
+    array = buffer.pointer()
+    if array is None:
+        return _counted(info[begin:end])
+    begin = buffer.place + 4
+    buffer.header()
+    buffer.skip_object()
+    buffer.text()
+    count, _ = buffer.int4(), buffer.int4()
+    body = [info[begin : buffer.place]]
+    for _ in range(count):
+        start = buffer.pointer()
+        if start is None:
+            body.append(bytes(4))
+            continue
+        body.append(_pointed(start, info[buffer.place : start.end]))
+        buffer.place = start.end
+    return _counted(head + _pointed(array, _counted(b"".join(body))) + info[array.end : end])
+
+
+def _pointed(start: Start, data: bytes) -> bytes:
+    return _counted(b"\xff\xff\xff\xff" + start.kind.encode("utf-8", "surrogateescape") + b"\0" + data)
+
+
+def _counted(data: bytes) -> bytes:
+    return struct.pack(">I", COUNTED | len(data)) + data

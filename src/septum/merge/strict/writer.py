@@ -11,6 +11,7 @@ from septum.errors import MergeFailedError
 from septum.merge.strict import codecs
 from septum.merge.strict.accumulator import Merged
 from septum.merge.strict.records import Folder, Key
+from septum.merge.strict.rewrite import RewriteError
 
 _VERSION = 63600
 """The version of the file format: that of a ROOT that wrote such files, old enough for every reader."""
@@ -102,16 +103,17 @@ class _File:
         return at, len(whole)
 
     def _object(self, key: Key, path: str, folder: int) -> bytes:
-        data = self._merged.piece(path)
-        packed = codecs.pack(data, self._out.compress)
         at = self._out.place
-        head = self._key(key.kind, key.name, key.title, at, folder, len(packed), len(data))
-        if len(head) != key.key_b and _has_references(data):
+        try:
+            data = self._merged.piece(path, _key_b(key.kind, key.name, key.title, big=self._out.is_big()))
+        except RewriteError as error:
             raise MergeFailedError(
                 f"merge: {path!r} cannot stand beyond {self._out.big_from_b} bytes in a file",
-                evidence="it has functions or labels, which count places from the key before them",
+                evidence=str(error),
                 fix="write the objects into two outputs, so that each result is smaller",
-            )
+            ) from error
+        packed = codecs.pack(data, self._out.compress)
+        head = self._key(key.kind, key.name, key.title, at, folder, len(packed), len(data))
         self._out.append(head + packed)
         return head
 
@@ -171,8 +173,3 @@ def _folder_bytes(list_b: int, name_b: int, place: int, above: int, list_at: int
     """A folder's own members; always with long numbers, so that its size does not depend on its place."""
     numbers = struct.pack(">hIIiiqqq", _FOLDER_VERSION + _BIG_KEY, _DATE, _DATE, list_b, name_b, place, above, list_at)
     return numbers + _NO_UUID
-
-
-def _has_references(data: bytes) -> bool:
-    """Whether an object may hold marks that count from the key: a class that was named, or one that is named again."""
-    return b"\xff\xff\xff\xff" in data or b"\x80\x00" in data
