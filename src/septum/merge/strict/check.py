@@ -57,7 +57,7 @@ def _differ(what: str, evidence: str) -> NotConservedError:
     return NotConservedError(
         f"{what}: the strict engine and uproot do not read the same",
         evidence=evidence,
-        fix="look whether the file is damaged; if ROOT reads it, please report it: 'septum merge --engine hadd' merges it",
+        fix="is the file damaged? If ROOT reads it, please report it; 'septum merge --engine hadd' merges it meanwhile",
     )
 
 

@@ -122,7 +122,10 @@ def shape_of(
         if is_free(kind, policies):
             layout = Layout(kind=kind)
         else:
-            layout = lay_out(kind, memoryview(piece), key_b, described, sums=sums and kind in PARAMETERS)
+            try:
+                layout = lay_out(kind, memoryview(piece), key_b, described, sums=sums and kind in PARAMETERS)
+            except UnknownClassError as error:
+                raise UnknownClassError(f"{path!r}, a {error}") from error
         entries.append(Entry(path, kind, key_b, at, len(piece), layout))
         at += len(piece)
     return Shape(entries, b"".join(pieces[path] for path, _, _ in objects))
