@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import random
@@ -184,3 +185,93 @@ def test_root_reads_what_septum_wrote(folder: Path, tmp_path: Path, codec: str) 
                 ours.payload[one.start + mine.start : one.start + mine.end]
                 == copy.payload[two.start + its.start : two.start + its.end]
             )
+
+
+# Adds the parts one by one and leaves a checkpoint after each, until somebody kills it.
+ADDER = """
+import sys
+from pathlib import Path
+from septum.merge.engine import Target
+from septum.merge.strict.merging import Strict
+from septum.verify import measure
+scratch, *files = map(Path, sys.argv[1:])
+parts = {f"{number:04d}": path for number, path in enumerate(files)}
+target = Target(name="r.root", parts=tuple(parts), source=parts.get, scratch=scratch, key="0")
+engine = Strict({})
+held = {part: measure(path)[1] for part, path in parts.items()}
+merging = engine.resume(target, held) or engine.begin(target)
+print(len(merging.parts), flush=True)
+for part, path in parts.items():
+    if part not in merging.parts:
+        merging.add(part, engine.read(path, name=part), sha256=held[part])
+        merging.save()
+        print("added", flush=True)
+merging.finish()
+print("finished", flush=True)
+"""
+
+
+def _adder(scratch: Path, files: list[Path]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", ADDER, str(scratch), *map(str, files)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_killed_again_and_again(folder: Path, tmp_path: Path) -> None:
+    """SIGKILL after each part; the next process goes on behind the last checkpoint, and the bytes are the same."""
+    files = _files(folder, "zlib")
+    held = []
+    for _ in range(FILES):
+        with _adder(tmp_path / "killed", files) as process:
+            assert process.stdout is not None
+            held.append(int(process.stdout.readline()))
+            assert process.stdout.readline() == "added\n"
+            process.kill()
+    with _adder(tmp_path / "killed", files) as process:
+        assert process.communicate(timeout=120)[0].splitlines()[-1] == "finished"
+    with _adder(tmp_path / "whole", files) as process:
+        assert process.communicate(timeout=120)[0].splitlines()[-1] == "finished"
+
+    assert held[0] == 0
+    assert all(after > before for before, after in itertools.pairwise(held))
+    assert (tmp_path / "killed/0.root").read_bytes() == (tmp_path / "whole/0.root").read_bytes()
+
+
+# 5,000 parts with few open files; says the largest memory in MiB, without and with them.
+MANY = """
+import resource, sys
+from pathlib import Path
+from septum.merge.engine import Target
+from septum.merge.strict.merging import Strict
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+path, scratch = map(Path, sys.argv[1:])
+parts = tuple(f"{number:04d}" for number in range(5000))
+target = Target(name="r.root", parts=parts, source=lambda part: path, scratch=scratch, key="0")
+engine = Strict({}, early=False)
+merging = engine.begin(target)
+for number, part in enumerate(parts):
+    merging.add(part, engine.read(path, name=part), sha256="")
+    merging.ready()
+    if number in (50, 4999):
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+merging.finish()
+"""
+
+
+def test_five_thousand_parts(folder: Path, tmp_path: Path) -> None:
+    """Memory does not grow with the parts, and no file stays open."""
+    source = tmp_path / "part.root"
+    with uproot.recreate(source) as file:
+        file["h"] = np.histogram([0.5, 0.25], bins=10, range=(0, 1))
+    done = subprocess.run(
+        [sys.executable, "-c", MANY, str(source), str(tmp_path / "s")],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr[-1000:]
+    few, all_of_them = map(int, done.stdout.split())
+    assert all_of_them <= few + 15
+    with uproot.open(tmp_path / "s/0.root") as file:
+        assert file["h"].values().sum() == 10_000
