@@ -300,7 +300,11 @@ class Watch:
     def _look_at_credentials(self) -> None:
         """Learn what the files hold while they are there: tokens that the issuer gave to septum, and to nobody else."""
         for place in self._places:
-            for path in place.glob(f"{_FOLDER}*/*"):
+            found: list[Path] = []
+            # A folder may go while it is looked into; there is another round.
+            with contextlib.suppress(OSError):
+                found.extend(place.glob(f"{_FOLDER}*/*"))
+            for path in found:
                 # Other runs of septum on this machine have tokens of other issuers.
                 if self._is_new(path):
                     for token in tokens_of(_read(str(path)), self._issuer):

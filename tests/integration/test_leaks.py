@@ -361,8 +361,15 @@ def test_pipeline_arguments(piped: Piped) -> None:
 
 
 def test_pipeline_environments(piped: Piped) -> None:
-    """Nothing that septum starts has one in its environment, and no part of the analysis."""
-    assert piped.watch.environments_with_secrets() == []
+    """Nothing that septum starts has one in its environment but collect GitLab's token, and no part of the analysis.
+
+    With that token collect reads the artifact of the reference; what collect starts has no business with it.
+    """
+    found = piped.watch.environments_with_secrets()
+    kept = [one for one in found if one.endswith("/septum collect : CI_JOB_TOKEN (plain)")]
+
+    assert [one for one in found if one not in kept] == []
+    assert len(kept) <= 1
     parts = [seen for seen in piped.watch.seen.values() if b"part.sh" in seen.argv]
     assert [str(seen) for seen in parts if piped.secrets.find(seen.environ)] == []
 

@@ -29,13 +29,14 @@ SHA = "ab" * 32
 RESULT = ResultFile(
     name="sub/a.root", file="sub/a.partial.root", size_b=5, sha256=SHA, stamp="s", engine="strict (septum 1)",
     parts=("0000", "0001"), missing=("0002",), objects={"dir/h": Held(kind="TH1D", entries=2.5)},
-    url="https://storage.example.org/a.root",
+    url="https://storage.example.org/a.root", verified_by="checksum",
 )  # fmt: skip
 PART = PartFacts(
     id="0002", values={"sample": "DY", "files": ("a.root", "b.root")}, fingerprint=SHA, state="failed", attempts=3,
     job="7.2", host="node7", exit_code=1, cause="E301", message="it failed", evidence="one\ntwo", fix="x",
     log="logs/septum-0002.stderr", submitted_s=1.5, started_s=20.0, ended_s=60.0, cpu_s=12.75, memory_b=2**31,
-    outputs=(PartOutput(path="h.root", size_b=5, sha256=SHA, content=SHA, url="root://eos.example.org//h.root"),),
+    outputs=(PartOutput(path="h.root", size_b=5, sha256=SHA, content=SHA, url="root://eos.example.org//h.root",
+                        verified_by="read back"),),
 )  # fmt: skip
 FULL = Manifest(
     septum="1.2", name="zpeak", complete=False, whole_count=3, plan=SHA, work=SHA, run="laptop/x/-/-/ab",
