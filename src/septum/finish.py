@@ -240,7 +240,8 @@ def finish(
     _describe(folder, manifest, plan, say)
     drop_published(folder, manifest)
     # What a later `septum verify` prints, too: whoever wrote it down can tell that nobody changed the manifest since.
-    say(f"manifest: {folder / MANIFEST}, sha256 {measure(folder / MANIFEST)[1]}")
+    if manifest.results:
+        say(f"manifest: {folder / MANIFEST}, sha256 {measure(folder / MANIFEST)[1]}")
     return Finished(manifest=manifest, comparison=comparison, error=error)
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from septum.plan import Plan
     from septum.stages import Collected, Options, Submitted
 
+_OURS = ("CI_JOB_TOKEN", "SEPTUM_GITLAB_TOKEN")
+"""GitLab's tokens, which collect keeps for the artifact of a reference and for the note."""
 _WORST = 10
 """Objects that differ from the reference and are shown at the end of a run."""
 _VERBS: Sequence[tuple[str, str]] = (
@@ -69,6 +71,10 @@ def _add_options(verb: argparse.ArgumentParser) -> None:
 def _options(args: argparse.Namespace) -> Options:
     from septum.stages import Options
 
+    environ = dict(os.environ)
+    for name in _OURS:
+        # Ours alone: what a library starts, such as a look for fonts, would inherit it.
+        os.environ.pop(name, None)
     return Options(
         config=Path(args.config),
         cluster=args.cluster,
@@ -77,7 +83,7 @@ def _options(args: argparse.Namespace) -> Options:
         prefix=args.prefix,
         state=Path(args.state),
         result=Path(args.result),
-        environ=dict(os.environ),
+        environ=environ,
     )
 
 
@@ -196,18 +202,19 @@ def _show(collected: Collected, options: Options) -> int:
             say(f"    {line}")
     if missing:
         say("missing parts by cause: " + _causes(outcome))
-    _show_comparison(collected)
+    _show_comparison(collected, in_ci=options.environ.get("GITLAB_CI") == "true")
     say(f"the whole story: {options.result / 'report.html'}")
     if collected.error is not None:
         raise collected.error
     return 0
 
 
-def _show_comparison(collected: Collected) -> None:
+def _show_comparison(collected: Collected, *, in_ci: bool) -> None:
     from septum.compare.show import summary, worst_rows
 
     comparison = collected.finished.comparison
-    if comparison is None:
+    # That a laptop has no default branch to compare with is no news.
+    if comparison is None or (comparison.reference is None and not in_ci):
         return
     say("")
     for line in summary(comparison):

@@ -47,7 +47,12 @@ class Hadd:
         if config.is_file():
             try:
                 done = subprocess.run(
-                    [str(config), "--version"], capture_output=True, timeout=_VERSION_S, check=False, text=True
+                    [str(config), "--version"],
+                    env={name: self.environ[name] for name in _KEPT if name in self.environ},
+                    capture_output=True,
+                    timeout=_VERSION_S,
+                    check=False,
+                    text=True,
                 )
                 version = done.stdout.strip() if done.returncode == 0 else ""
             except (OSError, subprocess.TimeoutExpired):
