@@ -354,7 +354,7 @@ def test_merge_gives_the_same_bytes_whatever_the_order_and_the_processes(files: 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["all.root", "0.root", "no.root"], 2, "there is no file no.root"),
+        (["all.root", "0.root", "no.root"], 2, "'no.root' does not exist"),
         (["all.root", "@no.txt"], 2, "the list no.txt cannot be read"),
         (["all.root", "@empty.txt"], 2, "name no files"),
         (["all.root", "@0.root"], 2, "cannot be read"),

@@ -80,7 +80,9 @@ def _change(one: str, other: str) -> str:
     except ValueError:
         left = right = None
     if isinstance(left, dict) and isinstance(right, dict) and "axes" not in left:
-        key = next(key for key in sorted({*left, *right}) if left.get(key) != right.get(key))
+        key = next((key for key in sorted({*left, *right}) if left.get(key) != right.get(key)), None)
+        if key is None:
+            return "its columns stand in another order"
         if key not in left or key not in right:
             return f"{key!r} is in one of them only"
         return f"{key!r} is {str(left[key])[:60]} in one, {str(right[key])[:60]} in the other"

@@ -86,7 +86,7 @@ def load(path: Path, policies: Mapping[str, str], known: Known) -> tuple[Accumul
                 _loaded_group(group, f"{number}.", arrays, policies, known)
                 for number, group in enumerate(head["groups"])
             ]
-    except (OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile, UnknownClassError):
+    except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, UnknownClassError):
         # Whole, as its hash says, and still not what this version writes.
         return None
     return sums, head["files"]

@@ -59,15 +59,14 @@ class Contents:
         shape: Its structure; the same object for all files of one.
         numbers: What adds up, as `Shape.numbers` gives it.
         payload: The bytes of all objects of the shape.
-        data: The bytes of the file.
+        info: What a written file would take over.
         chosen: The bytes of objects that are taken from the first part, by path.
     """
 
     shape: Shape
     numbers: npt.NDArray[np.float64]
     payload: bytes
-    data: memoryview
-    top: Folder
+    info: Info
     chosen: Mapping[str, bytes]
 
     @property
@@ -77,17 +76,6 @@ class Contents:
         for path, piece in sorted(self.chosen.items()):
             digest = hashlib.sha256(json.dumps([digest, path]).encode() + piece).hexdigest()
         return digest
-
-    def info(self) -> Info:
-        """What a written file would take over."""
-        header = records.read_header(self.data)
-        file = records.RootFile(data=self.data, header=header, top=self.top)
-        return Info(
-            top=self.top,
-            streamers=streamers.stored_info(file),
-            streamers_key_b=streamers.key_size(file),
-            compress=header.compress,
-        )
 
 
 def is_free(kind: str, policies: Mapping[str, str]) -> bool:
@@ -176,7 +164,7 @@ class Reader:
         """
         try:
             contents = self._read(path, name)
-        except (ValueError, OSError, struct.error, IndexError) as error:
+        except (ValueError, OSError, struct.error, LookupError, OverflowError) as error:
             # Damage that is found by name is a ValueError, too.
             raise OutputDamagedError(
                 f"{name}: cannot be read as a ROOT file",
@@ -298,8 +286,19 @@ class Reader:
             )
 
 
-def _contents(shape: Shape, payload: bytes, data: memoryview, top: Folder, chosen: Mapping[str, bytes]) -> Contents:
-    return Contents(shape=shape, numbers=shape.numbers(payload), payload=payload, data=data, top=top, chosen=chosen)
+def _contents(
+    shape: Shape, payload: bytes, data: memoryview, top: Folder, chosen: Mapping[str, bytes]
+) -> Contents:  # fmt: skip
+    header = records.read_header(data)
+    file = records.RootFile(data=data, header=header, top=top)
+    # Read of every file, and not only of the one that it is taken from: which one that is must not decide what is seen.
+    info = Info(
+        top=top,
+        streamers=streamers.stored_info(file),
+        streamers_key_b=streamers.key_size(file),
+        compress=header.compress,
+    )
+    return Contents(shape=shape, numbers=shape.numbers(payload), payload=payload, info=info, chosen=chosen)
 
 
 def _skeleton(file: records.RootFile) -> Skeleton | None:

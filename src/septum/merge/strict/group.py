@@ -91,7 +91,7 @@ class Group:
         if by_name:
             self._look_for_loose(part, index, values)
         if not self.models or index < self.index:
-            self.models = [Model(index=index, info=contents.info(), chosen=contents.chosen)]
+            self.models = [Model(index=index, info=contents.info, chosen=contents.chosen)]
 
     def _add_magnitudes(self, values: Array) -> None:
         """Note what is negative where it stands for an error: of these, every part counts without its sign."""

@@ -10,10 +10,11 @@ import numpy as np
 
 from septum.errors import MergeFailedError, NotConservedError, StructureError
 from septum.merge.engine import Finished, Target
-from septum.merge.strict import checkpoint
+from septum.merge.strict import checkpoint, streamers
 from septum.merge.strict.accumulator import Accumulator, Merged
 from septum.merge.strict.check import check_objects, shown
-from septum.merge.strict.contents import Contents, Reader, UnknownClassError
+from septum.merge.strict.contents import Contents, Info, Reader, UnknownClassError
+from septum.merge.strict.records import Folder
 from septum.merge.strict.writer import write
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Strict:
             contents = self._reader.read(path, name=name, expected=expected)
         except UnknownClassError as error:
             raise StructureError(
-                f"{name}: holds {error}, which does not merge with histograms",
+                f"{name}: holds {_shown(str(error))}, which does not merge with histograms",
                 fix="write trees and other objects into an output of their own",
             ) from error
         if self._early and contents.shape not in self._seen and len(self._seen) < _LOOKED_AT:
@@ -195,11 +196,28 @@ class StrictMerging:
         """Read the file back: every byte with a fresh reader of our own, every number with uproot."""
         # Averages, full counters and infinities are where a policy has allowed them; the bytes must still be these.
         again = Reader({**self._sums.policies, "saturation": "round", "non-finite": "keep"}).read(path, name=name)
-        if not _same(again, merged):
+        if not _same(again, merged) or not _alike(again.info, merged.info):
             raise NotConservedError(
                 f"{name}: the file does not hold what was written into it", fix="is the disk full or broken?"
             )
         check_objects(path, merged.shape, merged.numbers, name=name)
+
+
+def _shown(text: str) -> str:
+    """A class or a member as a file calls it: plain, if it is what such names are made of."""
+    return text[:100] if text.isprintable() else repr(text[:100])
+
+
+def _alike(one: Info, other: Info) -> bool:
+    """Whether two files have the same folders and objects, in the same order, and describe their classes alike."""
+    described = streamers.behind(other.streamers, other.streamers_key_b, one.streamers_key_b)
+    same = (one.streamers, one.compress) == (described, other.compress)
+    return same and _names(one.top)[2:] == _names(other.top)[2:]
+
+
+def _names(folder: Folder) -> tuple[object, ...]:
+    keys = tuple((key.kind, key.name, key.title) for key in folder.objects)
+    return folder.name, folder.title, keys, tuple(map(_names, folder.folders))
 
 
 def _same(read: Contents, merged: Merged) -> bool:

@@ -20,6 +20,7 @@ _SMALL_KEY = struct.Struct(">ihiIhhii")
 _BIG_KEY_FORMAT = struct.Struct(">ihiIhhqq")
 _SMALL_FOLDER = struct.Struct(">hIIiiiii")
 _BIG_FOLDER = struct.Struct(">hIIiiqqq")
+_SMALL_FREE, _BIG_FREE = struct.Struct(">hii"), struct.Struct(">hqq")
 FOLDERS = frozenset({"TDirectory", "TDirectoryFile"})
 _DEEPEST = 200
 _MAPPED_B = 64 << 20
@@ -40,6 +41,7 @@ class Header:
     compress: int
     info_place: int
     info_b: int
+    free_place: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def read(data: memoryview) -> RootFile:
     try:
         header = read_header(data)
         name, title = _root_names(data, header)
-        top = _folder(data, header.begin + header.name_b, name, title, depth=0, seen=set())
+        top = _Folders(data, header).read(header.begin + header.name_b, name, title)
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise RecordError(f"a record ends beyond its place ({error})") from error
     return RootFile(data=data, header=header, top=top)
@@ -134,12 +136,15 @@ def _header(data: memoryview) -> Header:
         raise RecordError(f"its first bytes are {bytes(data[:8])!r}, not 'root'")
     version = struct.unpack_from(">i", data, 4)[0]
     layout = _BIG_HEADER if version >= _BIG_FILE else _SMALL_HEADER
-    _, _, begin, end, _, _, _, name_b, _, compress, info_place, info_b = layout.unpack_from(data)
+    _, _, begin, end, free_place, _, _, name_b, _, compress, info_place, info_b = layout.unpack_from(data)
     if end != len(data):
         raise RecordError(f"its header ends at byte {end}, the file at byte {len(data)}: it was not closed, or cut off")
     if not 0 < begin < end or not 0 < name_b < end:
         raise RecordError("its header points outside of the file")
-    return Header(begin=begin, end=end, name_b=name_b, compress=compress, info_place=info_place, info_b=info_b)
+    return Header(
+        begin=begin, end=end, name_b=name_b, compress=compress, info_place=info_place, info_b=info_b,
+        free_place=free_place,
+    )  # fmt: skip
 
 
 def _root_names(data: memoryview, header: Header) -> tuple[str, str]:
@@ -181,33 +186,49 @@ def folder_list(data: memoryview, place: int) -> tuple[int, int]:
     return list_b, list_place
 
 
-def _folder(data: memoryview, place: int, name: str, title: str, *, depth: int, seen: set[int]) -> Folder:
-    if depth > _DEEPEST:
-        raise RecordError(f"folders are nested more than {_DEEPEST} deep")
-    list_b, list_place = folder_list(data, place)
-    if list_place <= 0 or list_b <= 0:
-        raise RecordError(f"the folder {name!r} has no list of its objects: the file was not closed")
-    objects: list[Key] = []
-    folders = []
-    for key in _newest(_key_list(data, list_place, list_b, seen)):
-        if key.kind in FOLDERS:
-            folders.append(_folder(data, key.place + key.key_b, key.name, key.title, depth=depth + 1, seen=seen))
-        else:
-            objects.append(key)
-    return Folder(name=name, title=title, objects=tuple(objects), folders=tuple(folders))
+class _Folders:
+    """Reads folders, and knows the place of every object that it has read."""
 
+    def __init__(self, data: memoryview, header: Header) -> None:
+        self._data, self._header = data, header
+        self._seen: set[int] = set()
 
-def _key_list(data: memoryview, place: int, size_b: int, seen: set[int]) -> Iterator[Key]:
-    """The keys of a folder; `seen` are the places of all objects of the file so far."""
-    own, _ = read_key(data, place)
-    end = place + size_b
-    if own.stored_b != size_b or own.place != place or end > len(data):
-        raise RecordError("the list of a folder's objects is not where its folder says")
-    at = place + own.key_b
-    count = struct.unpack_from(">i", data, at)[0]
-    at += 4
-    for _ in range(count):
-        start = at
+    def read(self, place: int, name: str, title: str, *, depth: int = 0) -> Folder:
+        """The folder whose own members stand at a place, and all folders below it."""
+        if depth > _DEEPEST:
+            raise RecordError(f"folders are nested more than {_DEEPEST} deep")
+        list_b, list_place = folder_list(self._data, place)
+        if list_place <= 0 or list_b <= 0:
+            raise RecordError(f"the folder {name!r} has no list of its objects: the file was not closed")
+        objects: list[Key] = []
+        folders = []
+        for key in _newest(self._keys(list_place, list_b)):
+            if key.kind in FOLDERS:
+                folders.append(self.read(key.place + key.key_b, key.name, key.title, depth=depth + 1))
+            else:
+                objects.append(key)
+        return Folder(name=name, title=title, objects=tuple(objects), folders=tuple(folders))
+
+    def _keys(self, place: int, size_b: int) -> Iterator[Key]:
+        data = self._data
+        own, _ = read_key(data, place)
+        end = place + size_b
+        if own.stored_b != size_b or own.place != place or end > len(data):
+            raise RecordError("the list of a folder's objects is not where its folder says")
+        at = place + own.key_b
+        count = struct.unpack_from(">i", data, at)[0]
+        at += 4
+        for _ in range(count):
+            key, at = self._key(at, end)
+            if key.place in self._seen:
+                raise RecordError(f"{key.name!r} stands where another object does")
+            self._seen.add(key.place)
+            yield key
+        if count < 0 or self._goes_on(at, end):
+            raise RecordError(f"the list of a folder's objects holds more than its {count} keys")
+
+    def _key(self, start: int, end: int) -> tuple[Key, int]:
+        data = self._data
         key, at = read_key(data, start)
         if at > end:
             raise RecordError("the list of a folder's objects is cut off")
@@ -215,13 +236,33 @@ def _key_list(data: memoryview, place: int, size_b: int, seen: set[int]) -> Iter
             raise RecordError(f"the key of {key.name!r} points outside of the file")
         if key.key_b != at - start or data[key.place : key.place + key.key_b] != data[start:at]:
             raise RecordError(f"{key.name!r} is not where its key points")
-        if key.place in seen:
-            raise RecordError(f"{key.name!r} stands where another object does")
-        seen.add(key.place)
-        yield key
-    # uproot leaves room for more keys.
-    if count < 0 or any(data[at:end]):
-        raise RecordError(f"the list of a folder's objects holds more than its {count} keys")
+        return key, at
+
+    def _goes_on(self, at: int, end: int) -> bool:
+        """Whether a list that should be at its end has another key: its count is damaged.
+
+        uproot leaves room for further keys, and in it what stood there before: keys of removed objects, too.
+        """
+        if not any(self._data[at:end]):
+            return False
+        try:
+            key, _ = self._key(at, end)
+        except (ValueError, struct.error, IndexError):
+            return False
+        return key.place not in self._seen and not any(first <= key.place <= last for first, last in self._free())
+
+    def _free(self) -> Iterator[tuple[int, int]]:
+        """The stretches of the file that hold nothing any more, as its list of them says."""
+        try:
+            key, _ = read_key(self._data, self._header.free_place)
+            at, end = self._header.free_place + key.key_b, self._header.free_place + key.stored_b
+            while at < end:
+                layout = _BIG_FREE if struct.unpack_from(">h", self._data, at)[0] > _BIG_KEY else _SMALL_FREE
+                _, first, last = layout.unpack_from(self._data, at)
+                yield first, last
+                at += layout.size
+        except (ValueError, struct.error, IndexError):
+            return
 
 
 def _newest(keys: Iterator[Key]) -> list[Key]:

@@ -73,10 +73,8 @@ def read(info: bytes, key_b: int) -> Streamers:
     buffer = Buffer(memoryview(info), key_b)
     found: dict[tuple[str, int], tuple[Element, ...]] = {}
     try:
-        buffer.header()
-        buffer.skip_object()
-        buffer.text()
-        for _ in range(buffer.int4()):
+        _, count = _begin(buffer)
+        for _ in range(count):
             start = buffer.pointer()
             if start is not None and start.kind == _INFO:
                 key, elements = _info(buffer)
@@ -97,10 +95,8 @@ def _info(buffer: Buffer) -> tuple[tuple[str, int], tuple[Element, ...]]:
     array = buffer.pointer()
     if array is None:
         return (name, version), ()
-    buffer.header()
-    buffer.skip_object()
-    buffer.text()
-    count, _ = buffer.int4(), buffer.int4()
+    _, count = _begin(buffer)
+    buffer.skip(4)  # the lowest index
     elements = []
     for _ in range(count):
         start = buffer.pointer()
@@ -146,22 +142,35 @@ def with_missing(records: Sequence[tuple[bytes, int]]) -> bytes:
                 added.append(entry)
     if not added:
         return first
-    buffer = Buffer(memoryview(first), key_b)
+    at, count = _begin(Buffer(memoryview(first), key_b))
+    return _counted(first[4:at] + struct.pack(">i", count + len(added)) + first[at + 4 :] + b"".join(added))
+
+
+def behind(info: bytes, key_b: int, new_key_b: int) -> bytes:
+    """A record as it must be behind a key of another size.
+
+    Only classes stay then. ROOT has its rules of how members became others, which a record may hold, too, itself.
+    """
+    if key_b == new_key_b:
+        return info
+    entries = [entry for _, entry in _entries(info, key_b)]
+    at, _ = _begin(Buffer(memoryview(info), key_b))
+    return _counted(info[4:at] + struct.pack(">i", len(entries)) + b"".join(entries))
+
+
+def _begin(buffer: Buffer) -> tuple[int, int]:
+    """The place of the number of entries of a list, and that number; the place is behind it then."""
     buffer.header()
     buffer.skip_object()
     buffer.text()
-    at, count = buffer.place, buffer.int4()
-    body = first[4:at] + struct.pack(">i", count + len(added)) + first[at + 4 :] + b"".join(added)
-    return _counted(body)
+    return buffer.place, buffer.int4()
 
 
 def _entries(info: bytes, key_b: int) -> Iterator[tuple[tuple[str, int], bytes]]:
     """Every class and version of a record, with its entry in the list in bytes that can stand anywhere."""
     buffer = Buffer(memoryview(info), key_b)
-    buffer.header()
-    buffer.skip_object()
-    buffer.text()
-    for _ in range(buffer.int4()):
+    _, count = _begin(buffer)
+    for _ in range(count):
         start = buffer.pointer()
         if start is not None and start.kind == _INFO:
             begin = buffer.place
@@ -184,10 +193,8 @@ def _free_info(buffer: Buffer, info: bytes, end: int) -> bytes:
     if array is None:
         return _counted(info[begin:end])
     begin = buffer.place + 4
-    buffer.header()
-    buffer.skip_object()
-    buffer.text()
-    count, _ = buffer.int4(), buffer.int4()
+    _, count = _begin(buffer)
+    buffer.skip(4)  # the lowest index
     body = [info[begin : buffer.place]]
     for _ in range(count):
         start = buffer.pointer()

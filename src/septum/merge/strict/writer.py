@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from septum.errors import MergeFailedError
-from septum.merge.strict import codecs
+from septum.merge.strict import codecs, streamers
 from septum.merge.strict.accumulator import Merged
 from septum.merge.strict.records import Folder, Key
 from septum.merge.strict.rewrite import RewriteError
@@ -69,7 +69,7 @@ class _File:
         out = self._out
         out.stream.write(bytes(_BEGIN))
         names = _text(self._name) + _text(self._title)
-        name_b = _key_b("TFile", self._name, self._title, big=False) + len(names)
+        name_b = _key_b("TFile", self._name, self._title, big=out.is_big()) + len(names)
         folder_at = _BEGIN + name_b
         body = names + _folder_bytes(0, 0, 0, 0, 0)
         out.append(self._key("TFile", self._name, self._title, _BEGIN, 0, len(body), len(body)) + body)
@@ -127,10 +127,11 @@ class _File:
         return numbers + _text(kind) + _text(name) + _text(title)
 
     def _streamers(self) -> tuple[int, int]:
-        data = self._merged.info.streamers
+        info, names = self._merged.info, ("TList", "StreamerInfo", "Doubly linked list")
+        data = streamers.behind(info.streamers, info.streamers_key_b, _key_b(*names, big=self._out.is_big()))
         packed = codecs.pack(data, self._out.compress)
         at = self._out.place
-        whole = self._key("TList", "StreamerInfo", "Doubly linked list", at, _BEGIN, len(packed), len(data)) + packed
+        whole = self._key(*names, at, _BEGIN, len(packed), len(data)) + packed
         self._out.append(whole)
         return at, len(whole)
 
