@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,11 @@ def merge(target: Path, sources: Sequence[Path], *, jobs: int = 1, **policies: s
         jobs=jobs,
         environ=dict(os.environ),
     )
+
+
+def wait(*_: object, **__: object) -> None:
+    """What a process does that is not to end by itself."""
+    time.sleep(60)
 
 
 def members(path: Path, name: str) -> dict[str, Any]:

@@ -369,7 +369,8 @@ def test_merge_gives_the_same_bytes_whatever_the_order_and_the_processes(files: 
         (["all.root", "0.root", "cut.root"], 35, "cut.root"),
         (["all.root", "0.root", "axis.root"], 41, "axis.root"),
         (["all.root", "0.root", "nan.root"], 48, "non-finite: keep"),
-        (["all.dat", "0.root", "1.root"], 44, "all.dat"),
+        (["all.dat", "0.root", "1.root"], 2, "septum merge 'all.root'"),
+        (["all.dat", "empty.txt"], 44, "all.dat"),
     ],
 )
 def test_mistakes_of_who_merges(

@@ -76,6 +76,18 @@ class Rig:
         return str(caught.value)
 
 
+def test_the_first_to_arrive_is_no_root_file(tmp_path: Path) -> None:
+    """It decides which engine merges, and is named as any other would be."""
+    rig = Mixed(tmp_path, seeds(2))
+    page = tmp_path / "page.root"
+    page.write_text("<html>503 Service Unavailable</html>")
+    with pytest.raises(OutputDamagedError) as caught:
+        rig.merger.read(rig.plan.by_id["0001"], 0, page)
+
+    assert caught.value.what.startswith("part 0001")
+    assert "h.root" in caught.value.what
+
+
 def test_a_merge(tmp_path: Path) -> None:
     """All parts, in the order of the plan, whatever order they came in."""
     rig = Rig(tmp_path, seeds(5))
@@ -346,9 +358,10 @@ class Mixed:
         return Merger(self.plan, self._choose, outputs=self.outputs, scratch=self.scratch)
 
     def _choose(self, path: Path, name: str) -> Engine:
-        self.chosen.append((name, path.name))
-        if name in self._engines:
-            return self._engines[name]
+        output = name.rpartition(": ")[2]
+        self.chosen.append((output, path.name))
+        if output in self._engines:
+            return self._engines[output]
         return choose(path, name=name, environ={}, policies=dict(self.plan.policies))
 
     def write(self, part: str, *contents: H | str) -> None:

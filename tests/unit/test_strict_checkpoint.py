@@ -61,12 +61,10 @@ def _run(folder: Path, parts: Path, order: str, kill: str) -> int:
 @pytest.mark.parametrize(
     ("kills", "order"),
     [
-        (["add 7"], "up"),
         (["save 1"], "up"),
-        (["add 30", "add 1", "save 1"], "up"),
         (["save 2", "add 25", "add 5"], "down"),
     ],
-    ids=["before the first", "while it is written", "three times", "backwards"],
+    ids=["while the first is written", "three times"],
 )
 def test_killed_and_gone_on(tmp_path: Path, kills: list[str], order: str) -> None:
     """SIGKILL between two parts, in the middle of a checkpoint, after one: the same bytes at the end."""
@@ -77,7 +75,7 @@ def test_killed_and_gone_on(tmp_path: Path, kills: list[str], order: str) -> Non
         assert _run(tmp_path / "s", tmp_path / "parts", order, kill) == -signal.SIGKILL
         assert not (tmp_path / "s" / "0.root").exists()
     resumed = Rig(tmp_path / "s", parts).resume()
-    assert (resumed is None) is (kills in (["add 7"], ["save 1"]))
+    assert (resumed is None) is (kills == ["save 1"])
     # The rest comes in another order.
     assert _run(tmp_path / "s", tmp_path / "parts", "down" if order == "up" else "up", "") == 0
 

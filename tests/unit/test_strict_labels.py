@@ -107,7 +107,7 @@ def test_errors_in_some_parts_only(tmp_path: Path) -> None:
     assert members(tmp_path / "m.root", "h")["errors"].tolist() == [0.75, 11, 22, 4, 1.5]
 
 
-@pytest.mark.parametrize("dtype", [">f8", ">f4", ">i4"])
+@pytest.mark.parametrize("dtype", [">f8", ">i4"])
 def test_every_order_and_every_checkpoint(tmp_path: Path, dtype: str) -> None:
     """Of forty parts with a label set of their own each, more structures than are kept apart."""
     draw = random.Random(dtype)
@@ -128,7 +128,7 @@ def test_every_order_and_every_checkpoint(tmp_path: Path, dtype: str) -> None:
     digest = sha256(whole.merge())
     assert by_label(whole.target.path) == {"-": 0, **{name: v for name, v in expected.items() if v}, "+": 0}
 
-    for turn in range(3):
+    for turn in range(2):
         order = draw.sample(range(40), 40)
         cut = draw.randint(1, 39)
         rig = Rig(tmp_path / str(turn), paths, BY_NAME)
@@ -155,13 +155,11 @@ def test_processes(tmp_path: Path) -> None:
 
 def test_one_label_more_in_one_of_two_histograms(tmp_path: Path) -> None:
     """The other one has the same labels everywhere, and a bin without one that is not empty: by its number, then."""
-    paths = [
-        write(
-            tmp_path / f"{n}.root",
-            {"g": _labelled("pq", [1, 2, 3 + n], bins=3), "h": _labelled("ab" + "c" * n, [1, 2, 3][: 2 + n])},
-        )
-        for n in range(2)
-    ]  # fmt: skip
+    parts = [
+        {"g": _labelled("pq", [1, 2, 3], bins=3), "h": _labelled("ab", [1, 2])},
+        {"g": _labelled("pq", [1, 2, 4], bins=3), "h": _labelled("abc", [1, 2, 3])},
+    ]
+    paths = [write(tmp_path / f"{number}.root", part) for number, part in enumerate(parts)]
     merge(tmp_path / "m.root", paths, labels="by-name")
 
     assert members(tmp_path / "m.root", "g")["cells"].tolist() == [0.5, 2, 4, 7, 1.0]

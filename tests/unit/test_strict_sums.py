@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import random
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,9 +22,8 @@ from septum.merge.strict.plain import PlainSum
 from septum.merge.strict.shape import Shape
 from septum.merge.strict.writer import write as write_merged
 from tests.fakes.rootfiles import H
-from tests.unit.strict_files import Rig, members, merge, quick_parts, sha256, write
+from tests.unit.strict_files import Rig, members, merge, sha256, write
 
-_ROOT = Path(__file__).parents[2]
 _PARTS = 7
 Array = npt.NDArray[np.float64]
 
@@ -236,43 +232,6 @@ def test_plain_sums_without_a_part(alike: list[Path], tmp_path: Path) -> None:
     merging.fail("0003")
 
     assert rig.finish(merging).parts == ("0001", "0002", "0004", "0005", "0006")
-
-
-# ── many ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-_MANY = """
-import json, resource, sys
-from pathlib import Path
-from tests.unit.strict_files import Rig
-
-paths = sorted(Path(sys.argv[1]).glob("*.root"))
-resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-rig = Rig(Path(sys.argv[2]), paths)
-merging = rig.begin()
-for number in range(len(paths)):
-    rig.add(merging, [number])
-    merging.ready()
-grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-rig.finish(merging)
-print(json.dumps({"grown_kb": grown_kb, "parts": len(merging.parts)}))
-"""
-
-
-def test_five_thousand_parts(tmp_path: Path) -> None:
-    """With checkpoints on the way: the memory does not grow with their number, and no file stays open."""
-    quick_parts(tmp_path / "parts", 5_000)
-    done = subprocess.run(
-        [sys.executable, "-c", _MANY, str(tmp_path / "parts"), str(tmp_path / "s")],
-        cwd=_ROOT, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["parts"] == 5_000
-    # What each of them leaves is its name and its checksums.
-    assert said["grown_kb"] < 60_000
-    assert members(tmp_path / "s" / "0.root", "h")["cells"][1] == math.fsum(0.1 * n for n in range(5_000))
 
 
 # ── mistakes of our own ─────────────────────────────────────────────────────────────────────────────────────────

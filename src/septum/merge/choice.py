@@ -78,7 +78,7 @@ def _format(name: str) -> Engine:
     found = formats.find(name)
     if found is None:
         raise EngineMissingError(
-            f"merge: nothing merges files such as {name!r}",
+            f"merge: nothing merges files such as {name.rpartition(': ')[2]!r}",
             evidence=f"known are .root, {', '.join(formats.endings())}",
             fix="write one of these, or leave the output out of 'merge' in septum.yaml: it is then kept once a part",
         )

@@ -20,6 +20,7 @@ from septum.merge.strict.merging import Strict, StrictMerging
 from septum.verify import measure
 
 _NAME_LENGTH = 100
+_MAGIC = b"root"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +99,6 @@ def _scratch(target: Path) -> tempfile.TemporaryDirectory[str]:
 
 def _checked(target: Path, sources: Sequence[Path]) -> dict[str, Path]:
     """The sources by a name that sorts as they were given."""
-    seen: dict[tuple[int, str], Path] = {}
     if not sources:
         raise UsageError("merge: no files were named", fix="name at least one after the result")
     if not target.parent.is_dir():
@@ -113,18 +113,37 @@ def _checked(target: Path, sources: Sequence[Path]) -> dict[str, Path]:
             raise UsageError(f"merge: '{path}' {kind}", fix="check the names; nothing was merged")
         if target.exists() and path.samefile(target):
             raise UsageError(f"merge: {path} is the target, too", fix="choose another name for the result")
+    _check_kind(target, sources[0])
+    _check_twice(sources)
+    return {f"{number:06}": path for number, path in enumerate(sources)}
+
+
+def _check_kind(target: Path, source: Path) -> None:
+    """The name of the result decides how files are merged; ROOT files put together as texts would be nothing."""
+    with source.open("rb") as stream:
+        is_root = stream.read(len(_MAGIC)) == _MAGIC
+    if is_root and target.suffix != ".root":
+        raise UsageError(
+            f"merge: '{source}' is a ROOT file, and the result '{target.name}' is not called so",
+            fix=f"septum merge '{target.with_suffix('.root')}' …",
+        )
+
+
+def _check_twice(sources: Sequence[Path]) -> None:
+    seen: dict[tuple[int, str], Path] = {}
     sizes = Counter(path.stat().st_size for path in sources)
     for path in sources:
         # Only files of one size can be equal; hashing all of them would cost a tenth of the merge.
-        if sizes[path.stat().st_size] > 1:
-            other = seen.setdefault(_measured(path), path)
-            if other is not path:
-                raise UnexpectedFileError(
-                    f"merge: {path} has the same bytes as {other}",
-                    evidence="ROOT writes a date and an identifier into each file: one is a copy, or was named twice",
-                    fix="name each file once: the same events would be counted twice",
-                )
-    return {f"{number:06}": path for number, path in enumerate(sources)}
+        if sizes[path.stat().st_size] == 1:
+            continue
+        measured = _measured(path)
+        if measured in seen:
+            raise UnexpectedFileError(
+                f"merge: {path} has the same bytes as {seen[measured]}",
+                evidence="ROOT writes a date and an identifier into each file: one is a copy, or was named twice",
+                fix="name each file once: the same events would be counted twice",
+            )
+        seen[measured] = path
 
 
 def _measured(path: Path) -> tuple[int, str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from septum.merge.strict.merging import Strict
 
 Choose = Callable[[Path, str], Engine]
-"""The engine for an output: from its first file, and the path that `septum.yaml` gives it."""
+"""The engine for an output: from its first file, and how messages name that one: by part and path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +86,16 @@ class Merger:
         output = self._plan.outputs[number]
         name = f"{part.describe()}: {output.path}"
         if number in self._plan.merged_outputs:
-            return self._engine(number, path).read(path, name=name, expected=output.objects)
+            return self._engine(number, path, name).read(path, name=name, expected=output.objects)
         if not output.path.endswith(".root"):
             return None
         from septum.merge.rootfile import summarize
 
         return summarize(path, name=name, expected=output.objects, merged=False)
 
-    def _engine(self, number: int, path: Path) -> Engine:
+    def _engine(self, number: int, path: Path, name: str) -> Engine:
         if number not in self._engines:
-            self._engines[number] = self._choose(path, self._plan.outputs[number].path)
+            self._engines[number] = self._choose(path, name)
         return self._engines[number]
 
     def resume(self, stored: Sequence[StoredOutput]) -> set[tuple[str, int]]:

@@ -9,7 +9,7 @@ from septum.merge.strict.axis import read_axis
 from septum.merge.strict.buffer import Buffer
 from septum.merge.strict.labels import axes_of, neutral
 from septum.merge.strict.layout import PARAMETER, STRINGS, Layout, Member
-from septum.merge.strict.rewrite import RewriteError, rewritten, with_errors, without_numbers
+from septum.merge.strict.rewrite import RewriteError, with_errors, without_numbers
 from septum.merge.strict.shape import Entry, Shape
 
 BOOK = "book the same objects with the same axes in every part, filled or not"
@@ -45,28 +45,35 @@ def _between(one: tuple[Entry, bytes], other: tuple[Entry, bytes], policies: Map
     (left, data), (right, second) = one, other
     if left.kind != right.kind:
         return Difference(f"a {left.kind} in one and a {right.kind} in the other")
-    if (left.layout.gaps == right.layout.gaps and left.key_b == right.key_b) and (
-        without_numbers(left.layout, data) == without_numbers(right.layout, second)
-    ):
-        return None
+    room = _not_kept(left) != _not_kept(right)
+    key_b = None if left.key_b == right.key_b else 0
     try:
-        if _comparable(left, data) == _comparable(right, second):
+        if _comparable(left, data, room=room, key_b=key_b) == _comparable(right, second, room=room, key_b=key_b):
             return None
         if policies.get("labels") == "by-name":
             letters = {letter for entry in (left, right) for _, letter, _ in entry.layout.labelled}
             if letters and _without_labels(left, data, letters) == _without_labels(right, second, letters):
                 return None
     except RewriteError as error:
-        return Difference(f"errors or labels are not the same in both, and cannot be brought together: {error}")
+        what = "errors (Sumw2) are kept in one of them only" if room else "labels, or the sizes of keys, differ"
+        return Difference(
+            f"{what}, and {error}",
+            "call Sumw2() and set the labels alike in every part, or write it without what hangs on it: "
+            "h.GetListOfFunctions().Clear()",
+        )
     return _described((left, data), (right, second))
 
 
-def _comparable(entry: Entry, data: bytes) -> bytes:
-    """The bytes of an object with room for errors, without the numbers that add up, and as behind a key of no bytes."""
-    with_room = with_errors(entry.layout, without_numbers(entry.layout, data), key_b=entry.key_b)
-    if not entry.layout.references or with_room is not data:
-        return with_room
-    return rewritten(entry.layout, with_room, (), key_b=entry.key_b, new_key_b=0)
+def _not_kept(entry: Entry) -> set[tuple[str, int]]:
+    return {(gap.role, gap.histogram) for gap in entry.layout.gaps}
+
+
+def _comparable(entry: Entry, data: bytes, *, room: bool, key_b: int | None) -> bytes:
+    """The bytes of an object without the numbers that add up; with room for errors, as behind a key of this size."""
+    but = () if room else _not_kept(entry)
+    return with_errors(
+        entry.layout, without_numbers(entry.layout, data), key_b=entry.key_b, new_key_b=key_b, but=but
+    )  # fmt: skip
 
 
 def _without_labels(entry: Entry, data: bytes, letters: set[str]) -> bytes:

@@ -51,6 +51,8 @@ def rewritten(
     Raises:
         RewriteError: It holds marks whose place is not known, or that point to what an edit removes.
     """
+    if not edits and new_key_b in {None, key_b}:
+        return data
     edits = sorted(edits, key=lambda edit: edit.start)
     base = FIRST + (key_b if new_key_b is None else new_key_b)
     changed_from = 0 if new_key_b not in {None, key_b} else edits[0].start if edits else len(data)
@@ -68,17 +70,15 @@ def rewritten(
             behind = moved.to(place + 4 + count)
             _UINT4.pack_into(made, moved.to(place), COUNTED | (behind - moved.to(place) - 4))
     for place in layout.references:
-        if moved.is_gone(place):
-            continue
-        mark = _UINT4.unpack_from(data, place)[0]
-        target = (mark & ~CLASS) - FIRST - key_b
-        if target < 0 or moved.is_gone(target):
-            raise RewriteError("it refers to something that is replaced")
-        _UINT4.pack_into(made, moved.to(place), (mark & CLASS) | (moved.to(target) + base))
-    for edit in edits:
-        for place, target in edit.marks:
-            start = moved.to(edit.start)
-            _UINT4.pack_into(made, start + place, CLASS | (start + target + base))
+        if not moved.is_gone(place):
+            mark = _UINT4.unpack_from(data, place)[0]
+            target = (mark & ~CLASS) - FIRST - key_b
+            if target < 0 or moved.is_gone(target):
+                raise RewriteError("it refers to something that is replaced")
+            _UINT4.pack_into(made, moved.to(place), (mark & CLASS) | (moved.to(target) + base))
+    for changed, place, target in ((edit, *mark) for edit in edits for mark in edit.marks):
+        start = moved.to(changed.start)
+        _UINT4.pack_into(made, start + place, CLASS | (start + target + base))
     return bytes(made)
 
 
@@ -106,13 +106,21 @@ def without_numbers(layout: Layout, data: bytes) -> bytes:
     return bytes(made)
 
 
-def with_errors(layout: Layout, data: bytes, *, key_b: int, but: Collection[tuple[str, int]] = ()) -> bytes:
+def with_errors(
+    layout: Layout,
+    data: bytes,
+    *,
+    key_b: int,
+    new_key_b: int | None = None,
+    but: Collection[tuple[str, int]] = (),
+) -> bytes:
     """The bytes of an object with room for the errors that it does not keep, all of them zero.
 
     Args:
         layout: Of the object.
         data: Its bytes.
         key_b: Bytes of its key.
+        new_key_b: The same of the key that it will stand behind.
         but: Errors that stay as they are, by their role and the number of their histogram.
 
     Raises:
@@ -124,4 +132,4 @@ def with_errors(layout: Layout, data: bytes, *, key_b: int, but: Collection[tupl
         count = counts.get((INSTEAD[gap.role], gap.histogram))
         if count and (gap.role, gap.histogram) not in but:
             edits.append(Edit(gap.start, gap.start + 4, struct.pack(">i", count) + bytes(8 * count)))
-    return rewritten(layout, data, edits, key_b=key_b) if edits else data
+    return rewritten(layout, data, edits, key_b=key_b, new_key_b=new_key_b)
