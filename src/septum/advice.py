@@ -54,6 +54,11 @@ ADVICE = MappingProxyType(
             "Either the site does not map this identity, or the host's certificate is not signed by a CA that septum "
             "knows: see `ca-file` and `ca-variable` in `septum cluster show NAME`."
         ),
+        "E114": (
+            "Make a project access token with the scope `read_api` and the role Reporter, and store it as the masked "
+            "CI/CD variable `SEPTUM_GITLAB_TOKEN`. A token that is not accepted at all has expired or was revoked. A "
+            "job token reads the pipelines of public projects; those of private ones not in every GitLab."
+        ),
         "E120": (
             "Make a proxy with `voms-proxy-init`, encode the proxy, not the certificate, with `base64 -w0`, "
             "and store it again in the variable that the message names."
@@ -88,7 +93,17 @@ ADVICE = MappingProxyType(
             "The schedd's reason stands under the message. For a limit, ask for less under `resources:` or make fewer "
             "parts; for a requirement, set the attribute that the site wants by `SEPTUM_CLUSTER_ATTRIBUTES`."
         ),
+        "E211": (
+            "Others with the same account, or this run itself, hold all the places that the site gives. septum waits a "
+            "day for room. If it never comes, look with `condor_q` whose jobs they are, and set the site's limit as "
+            "`max-jobs-per-owner`, so that the run goes in waves from the beginning."
+        ),
         "E230": "Nothing has to be done. Start the CI job again to run the rest.",
+        "E231": (
+            "They may belong to another account: jobs of one project that were submitted with another client or "
+            "principal can be removed with that one only. `condor_q -allusers -af:j Owner SeptumRun` shows whose they "
+            "are."
+        ),
         "E300": "The message names the parts and their causes; each cause has its own entry here.",
         "E301": (
             "The end of the part's log stands under the message, the whole log is in the result folder. "
@@ -121,6 +136,27 @@ ADVICE = MappingProxyType(
         "E309": (
             "The cluster ignored the image. Compare `image-method` in `septum cluster show NAME` with the site's "
             "pages, and check that the workers can read the image."
+        ),
+        "E311": (
+            "Its machine could not start it, or files did not travel, and another job of the part met the same. If the "
+            "host under the message is always the same, tell the site; if not, look at the hold reason. "
+            "`resubmissions:` says how many jobs a part may have."
+        ),
+        "E312": (
+            "Give the parts more memory or disk under `resources:`. With `memory-retries:` only the few that need more "
+            "get more, one step after the other."
+        ),
+        "E313": (
+            "The site takes the slot away before the part has ended, each time: parts that run for less time survive "
+            "that. Or ask for slots that stay, by `SEPTUM_CLUSTER_REQUIREMENTS`."
+        ),
+        "E314": (
+            "No slot fits, or none is free: the reason under the message is the last word of the site's negotiator. "
+            "Ask for less memory, disk or cores, correct `requirements` of the profile, or raise its `idle-patience`."
+        ),
+        "E315": (
+            "The file was damaged on its way three times, and so was that of another job. The disk of the worker, of "
+            "the access point or of the CI job may be full; else tell the site both hosts."
         ),
         "E310": (
             "The result is usable as far as the tolerance says, and labelled partial everywhere. "
@@ -173,6 +209,11 @@ ADVICE = MappingProxyType(
             "has already is compared, and not sent again. [The page on large results]"
             "(../how-to/publish-large-results.md) says what the storage must allow."
         ),
+        "E409": (
+            "Outputs that are here stay, and the others wait on the cluster. Take a runner with more room, then retry "
+            "collect. What a run needs is twice the size of its results and once that of its outputs; smaller outputs "
+            "help most."
+        ),
         "E500": (
             "`compare.json` in the result folder names every object and how far it is off; `rounding` means another "
             "order of additions. If the change is meant, merge it: the next pipeline of the default branch is the new "
@@ -190,5 +231,9 @@ ADVICE = MappingProxyType(
         "E750": "Wait, and retry the CI job. GitLab does so by itself, twice.",
         "E751": "Wait, and retry the CI job. If it lasts, look at the status page of the issuer.",
         "E752": "Wait, and retry collect. It finds the running jobs by their tag and submits nothing twice.",
+        "E753": (
+            "Nothing is lost: the jobs go on, and this CI job, retried, goes on where it stands. GitLab does so by "
+            "itself, twice. For runs of many hours raise `timeout`, if the runner allows as much, or use `wait: hops`."
+        ),
     }
 )

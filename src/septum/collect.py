@@ -6,17 +6,18 @@ before it acts on it; a restarted one goes on where the ledger stands.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from septum.backends.base import Backend, JobReport, Run
-from septum.credentials.mask import mask_file
+from septum.backends.base import FETCHED, Backend, JobReport, Run
 from septum.errors import (
     AuthenticationError,
     ClusterUnreachableError,
     ContactLostError,
+    DiskFullError,
     NotAdditiveError,
     OutputDamagedError,
     PartError,
@@ -24,24 +25,32 @@ from septum.errors import (
     SeptumError,
     StateError,
     StructureError,
+    TimeUpError,
+    TryAgainError,
     error_of,
 )
+from septum.feed import Feeder
+from septum.hosts import Trial, black_holes
+from septum.intake import Intake, facts_of
 from septum.ledger import Ledger, Row, StoredOutput
 from septum.manifest import plain
 from septum.merge.results import Merger, Result
-from septum.policy import Pace, judge, part_state
+from septum.policy import Pace, again, judge, part_state
 from septum.states import JobState, PartState
-from septum.units import count, show_duration
-from septum.verify import Verified, has_status, measure, verify
-from septum.worker.sandbox import log_names, output_name, status_name
+from septum.units import count, show_duration, show_size
+from septum.verify import measure
+from septum.worker.sandbox import output_name
 
 if TYPE_CHECKING:
     from septum.clusters.profile import Profile
 
-_FETCH_TRIES = 3
+FETCH_BATCH = 50
+"""Jobs whose outputs are fetched in one call; a call that breaks loses the bookkeeping of its whole batch."""
 _STRUCTURE = {StructureError.code, NotAdditiveError.code}
 """Causes that no tolerance covers: the other parts are not to be trusted either."""
 _LINE_EVERY_S = 60.0
+_SPARE_B = 64 << 20
+"""Room on the disk that ledger, report and logs need beside the outputs."""
 
 
 class Clock(Protocol):
@@ -93,6 +102,9 @@ class Collector:
         keep_fresh: Called every round with the time; renews credentials and returns warnings.
         say: Takes one line for people.
         clock: Time.
+        until_s: When to leave, in seconds since the epoch, whether the jobs have ended or not; None for never.
+        gap_s: The longest time until another collect takes over, which the jobs' lease has to outlive.
+        anew: Whether parts whose jobs were lost before get new ones: where jobs end with their septum.
     """
 
     def __init__(
@@ -106,13 +118,25 @@ class Collector:
         keep_fresh: Callable[[float], Sequence[str]],
         say: Callable[[str], None],
         clock: Clock,
+        until_s: float | None = None,
+        gap_s: float = 0.0,
+        anew: bool = False,
     ) -> None:
         self._run, self._backend, self._ledger, self._profile = run, backend, ledger, profile
         self._merger, self._keep_fresh, self._say, self._clock = merger, keep_fresh, say, clock
+        self._until_s, self._anew = until_s, anew
+        self._intake = Intake(run=run, ledger=ledger, merger=merger, say=say)
+        self._feeder = Feeder(
+            run=run, backend=backend, ledger=ledger, profile=profile, gap_s=gap_s, say=say, clock=clock
+        )
+        self._stock_taken = False
         self._reports: dict[str, JobReport] = {}
         self._looks_without: dict[str, int] = {}
-        self._fetch_tries: dict[str, int] = {}
+        self._trials: list[Trial] = []
+        self._avoided: frozenset[str] = frozenset()
+        self._freed: set[str] = set()
         self._lease_until_s = 0.0
+        self._lease_warned_s = 0.0
         self._silent_since_s: float | None = None
         self._last_line_s = 0.0
         self._last_line = ""
@@ -122,8 +146,10 @@ class Collector:
         """Watch until every part is in a final state or verified, then merge.
 
         Raises:
-            SeptumError: Contact was lost for too long, or the merge did not hold.
+            TimeUpError: It was time to leave, and jobs still run.
+            SeptumError: Contact was lost for too long, the disk is full, or the merge did not hold.
         """
+        self._check_parts()
         self._take_up()
         pace = Pace.start(self._profile.poll_floor, self._profile.poll_ceiling)
         while self._open_parts():
@@ -133,16 +159,24 @@ class Collector:
             if not self._open_parts():
                 break
             pace = pace.after(changed=changed, answer_s=self._clock.now() - began)
+            if self._until_s is not None and self._clock.now() + pace.next_s > self._until_s:
+                raise self._time_up()
             self._clock.sleep(pace.next_s)
         self._show_counts(force=True)
         return self._finish()
 
     # ── a round ─────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _check_parts(self) -> None:
+        """Look whether ledger and plan have the same parts."""
+        if strange := sorted(set(self._run.plan.by_id) ^ {row.id for row in self._ledger.rows()}):
+            raise StateError(
+                f"ledger: part {strange[0]} is not in the plan and in the ledger alike",
+                fix=f"remove the folder {self._run.folder} and run again",
+            )
+
     def _take_up(self) -> None:
         """Read the outputs that an earlier collect has verified, and clear what it left half done."""
-        for row in self._ledger.rows(PartState.FAILED):
-            self._merger.fail(row.id)
         self._give_back()
         by_part: dict[str, list[StoredOutput]] = {}
         for item in self._ledger.outputs().values():
@@ -176,18 +210,25 @@ class Collector:
                     (self._run.outputs / name).replace(self._run.incoming / name)
 
     def _open_parts(self) -> list[Row]:
-        return self._ledger.rows(PartState.IDLE, PartState.RUNNING, PartState.HELD, PartState.ENDED)
+        """The parts that may still deliver; before the first look, also those that an earlier collect gave up."""
+        states = [PartState.PLANNED, PartState.IDLE, PartState.RUNNING, PartState.HELD, PartState.ENDED]
+        return self._ledger.rows(*states, *([] if self._stock_taken else [PartState.FAILED]))
 
     def _round(self, now_s: float) -> bool:
         """One look at the queue and all that follows from it; returns whether anything changed."""
         for warning in self._keep_fresh(now_s):
             self._say(f"warning: {warning}")
         try:
+            if not self._stock_taken:
+                self._feeder.take_stock(anew=self._anew)
+                self._stock_taken = True
             changed = self._look(now_s)
             self._extend_lease(now_s)
             for warning in self._backend.refresh():
                 self._say(f"warning: {warning}")
             changed |= self._fetch()
+            self._make_room()
+            changed |= self._feeder.feed() > 0
             self._silent_since_s = None
         except (ClusterUnreachableError, AuthenticationError) as error:
             self._bear(error, now_s)
@@ -211,24 +252,51 @@ class Collector:
             ) from error
 
     def _extend_lease(self, now_s: float) -> None:
-        if now_s > self._lease_until_s - self._profile.lease / 2:
-            until_s = now_s + self._profile.lease
+        if now_s <= self._lease_until_s - self._profile.lease / 2:
+            return
+        until_s = self._feeder.lease_until_s
+        try:
             self._backend.extend(until_s)
-            self._lease_until_s = until_s
+        except (ClusterUnreachableError, AuthenticationError, TryAgainError):
+            raise
+        except SeptumError as error:
+            # The jobs have their old lease, and what ends within it is still collected.
+            if now_s - self._lease_warned_s >= self._profile.lease / 8:
+                self._lease_warned_s = now_s
+                left = show_duration(max(0.0, self._lease_until_s - now_s)) if self._lease_until_s else "unknown"
+                self._say(f"warning: the jobs' lease cannot be extended ({left} left of it): {error.what}")
+            return
+        self._lease_until_s = until_s
+
+    def _time_up(self) -> TimeUpError:
+        """What to leave with: the jobs go on, with a lease until somebody else speaks for them."""
+        until_s = self._feeder.lease_until_s
+        self._backend.extend(until_s)
+        counts = self._ledger.counts()
+        going = sum(row.state is not PartState.FAILED for row in self._open_parts())
+        return TimeUpError(
+            f"collect: {count(going, 'part')} of {len(self._run.plan.parts)} have not ended, and it is time to leave",
+            evidence=", ".join(f"{counts[state]} {state.value}" for state in PartState if state in counts)
+            + f"; without a word their jobs go on for {show_duration(until_s - self._clock.now())}",
+            fix="retry this CI job: it goes on where this one stands",
+        )
 
     def _look(self, now_s: float) -> bool:
-        awaited = [row for row in self._open_parts() if row.state is not PartState.ENDED]
+        awaited = [row for row in self._open_parts() if row.state not in {PartState.ENDED, PartState.PLANNED}]
         everything = bool(self._looks_without) or now_s - self._last_full_s >= self._profile.refresh
         found = self._backend.poll([row.id for row in awaited], everything=everything) if awaited else None
         if found is None:
-            # Nothing moved, and yet a held job may have been held for too long.
-            found = {row.id: self._aged(row, now_s) for row in awaited if row.state is PartState.HELD}
-            if not any(self._ends(row.id, found[row.id]) for row in awaited if row.id in found):
+            # Nothing moved, and yet a job may have been held, or have waited, for too long.
+            still = {PartState.HELD, PartState.IDLE}
+            aged = [row for row in awaited if row.state in still and row.id in self._reports]
+            found = {row.id: self._aged(row, now_s) for row in aged}
+            if not any(self._ends(part, report) for part, report in found.items()):
                 return False
         else:
             self._last_full_s = now_s
             self._reports.update(found)
         moves: dict[str, tuple[PartState, Mapping[str, object]]] = {}
+        ended: list[tuple[Row, JobReport, PartError]] = []
         for row in awaited:
             report = found.get(row.id)
             if report is None:
@@ -237,16 +305,17 @@ class Collector:
             error = self._ends(row.id, report)
             state = part_state(report)
             if error is not None:
-                self._merger.fail(row.id)
-                self._looks_without.pop(row.id, None)
-                moves[row.id] = (PartState.FAILED, {**_facts(report), **_told(error)})
+                ended.append((row, report, error))
             elif state is not None:
-                moves[row.id] = (state, _facts(report))
+                moves[row.id] = (state, facts_of(report, earlier=row.earlier))
         changed = self._ledger.move_all(moves, now_s=now_s)
-        return changed > 0
+        for row, report, error in ended:
+            self._looks_without.pop(row.id, None)
+            self._end(row, report, error)
+        return changed + len(ended) > 0
 
     def _aged(self, row: Row, now_s: float) -> JobReport:
-        """The last report of a held job, as much older as time has passed."""
+        """The last report of a job, as much older as time has passed."""
         report = self._reports[row.id]
         return replace(report, since_s=report.since_s + int(now_s - self._last_full_s))
 
@@ -259,78 +328,93 @@ class Collector:
             self._run.plan.by_id[part],
             report,
             patience_s=self._profile.hold_patience,
+            idle_patience_s=self._profile.idle_patience,
             lost_looks=self._looks_without.get(part, 0),
         )
+
+    def _end(self, row: Row, report: JobReport, error: PartError | StructureError) -> None:
+        """A job did not deliver: its part gets another one, or has failed."""
+        facts = {**self._intake.what_ran(row.id), **facts_of(report, earlier=row.earlier)}
+        more = again(self._run.plan, row, error, avoided=report.host in self._avoided)
+        self._intake.keep_logs(row.id, given_up=None if more is None else row.jobs)
+        self._reports.pop(row.id, None)
+        if more is None:
+            self._ledger.move(row.id, PartState.FAILED, now_s=self._clock.now(), **facts, **_told(error))
+            return
+        if report.state not in {JobState.REMOVED, JobState.LOST}:
+            self._backend.remove([row.id], reason=FETCHED)
+        self._ledger.move(row.id, row.state, now_s=self._clock.now(), **facts)
+        self._ledger.begin_again({row.id: error.what}, now_s=self._clock.now(), asked_b=more.asked_b)
+        self._say(f"part {row.id} gets job number {row.jobs + 1}: {error.what}")
 
     # ── outputs ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _fetch(self) -> bool:
-        ended = [row.id for row in self._ledger.rows(PartState.ENDED)]
+        ended = {row.id: row for row in self._ledger.rows(PartState.ENDED)}
         if not ended:
             return False
         unknown = [part for part in ended if part not in self._reports]
         if unknown:
             self._reports.update(self._backend.poll(unknown, everything=True) or {})
-        self._backend.fetch(ended, self._run.incoming)
-        for part in ended:
-            self._take_in(part)
+        parts = list(ended)
+        for start in range(0, len(parts), FETCH_BATCH):
+            batch = parts[start : start + FETCH_BATCH]
+            self._check_disk(len(batch))
+            self._backend.fetch(batch, self._run.incoming)
+            self._check_disk(0)
+            for part in batch:
+                self._take_in(ended[part])
+        self._avoid_black_holes()
         return True
 
-    def _take_in(self, part: str) -> None:
-        """Verify what came back from one part and put it where only verified files are."""
-        tries = self._fetch_tries[part] = self._fetch_tries.get(part, 0) + 1
-        report = self._reports.get(part) or JobReport(part=part, job="", state=JobState.ENDED)
-        if not has_status(self._run.incoming, part) and tries < _FETCH_TRIES and report.signal is None:
+    def _take_in(self, row: Row) -> None:
+        report = self._reports.get(row.id) or JobReport(part=row.id, job="", state=JobState.ENDED)
+        taken = self._intake.take_in(row, report, now_s=self._clock.now())
+        if taken is None:
             return
-        now_s = self._clock.now()
-        # Before anybody quotes them: logs become artifacts.
-        if masked := sum(mask_file(self._run.incoming / name) for name in log_names(part)):
-            self._say(f"warning: part {part} printed {count(masked, 'credential')}; they are masked in its logs")
-        try:
-            verified = verify(self._run.plan, self._run.plan.by_id[part], self._run.incoming, report, self._merger.read)
-        except (PartError, StructureError) as error:
-            if isinstance(error, OutputDamagedError) and tries < _FETCH_TRIES:
-                return
-            self._keep_logs(part)
-            self._merger.fail(part)
-            self._ledger.move(part, PartState.FAILED, now_s=now_s, **_facts(report), **_told(error))
-            return
-        self._accept(part, verified, report, now_s)
+        delivered = taken.error is None
+        self._trials.append(Trial(host=report.host, part=row.id, delivered=delivered, seconds=taken.seconds))
+        if taken.error is not None:
+            self._end(row, report, taken.error)
 
-    def _accept(self, part: str, verified: Verified, report: JobReport, now_s: float) -> None:
-        self._run.outputs.mkdir(parents=True, exist_ok=True)
-        stored = []
-        for number, delivered in enumerate(verified.status.outputs):
-            if delivered is None:
-                continue
-            name = output_name(part, number)
-            (self._run.incoming / name).replace(self._run.outputs / name)
-            stored.append(
-                StoredOutput(part=part, output=number, path=name, size_b=delivered.size_b, sha256=delivered.sha256)
+    def _check_disk(self, parts: int) -> None:
+        """Look whether the disk takes the outputs of so many more parts, as large as those that are here."""
+        stored = self._ledger.outputs()
+        known = {item.part for item in stored.values()}
+        mean_b = sum(item.size_b for item in stored.values()) / len(known) if known else 0.0
+        free_b = shutil.disk_usage(self._run.folder).free
+        if free_b < parts * mean_b + min(_SPARE_B, 2 * mean_b):
+            raise DiskFullError(
+                f"disk: {show_size(free_b)} are free for the outputs of {count(parts, 'part')}, about "
+                f"{show_size(mean_b)} each",
+                evidence=f"{self._run.folder}; {len(known)} of {len(self._run.plan.parts)} parts are here and stay",
+                fix="make room, or take a runner with a larger disk, and retry this CI job: it fetches what is missing",
             )
-        facts = {
-            **_facts(report),
-            "exit_code": verified.status.exit_code,
-            "host": verified.status.host,
-            "started_s": verified.status.started_s,
-            "ended_s": verified.status.ended_s,
-            "cpu_s": verified.status.cpu_s,
-        }
-        self._ledger.store(part, stored, now_s=now_s, **facts)
-        # After the ledger knows: until then, the status must stay where a restarted septum looks for it.
-        self._keep_logs(part)
-        self._merger.add(part, stored, verified.readings)
 
-    def _keep_logs(self, part: str) -> None:
-        """Keep what the part wrote and its status; drop outputs that are not good."""
-        logs = self._run.folder / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        for name in (status_name(part), *log_names(part)):
-            source = self._run.incoming / name
-            if source.is_file():
-                source.replace(logs / name)
-        for number in range(len(self._run.plan.outputs)):
-            (self._run.incoming / output_name(part, number)).unlink(missing_ok=True)
+    def _make_room(self) -> None:
+        """Give up the jobs whose outputs are here, where others wait for their place."""
+        if not self._feeder.in_waves or not self._ledger.counts().get(PartState.PLANNED):
+            return
+        done = [row.id for row in self._ledger.rows(PartState.VERIFIED, PartState.FAILED) if row.id not in self._freed]
+        if done:
+            self._backend.remove(done, reason=FETCHED)
+            self._freed.update(done)
+
+    def _avoid_black_holes(self) -> None:
+        """Keep further jobs away from machines on which parts fail fast, and give those parts another job."""
+        found = black_holes(self._trials) - self._avoided
+        if not found:
+            return
+        self._avoided |= found
+        self._backend.avoid(self._avoided)
+        for host in sorted(found):
+            parts = sorted({trial.part for trial in self._trials if trial.host == host})
+            self._say(f"warning: {len(parts)} parts failed fast on {host}, and none delivered there; avoiding it")
+        hit = {trial.part for trial in self._trials if trial.host in found}
+        for row in self._ledger.rows(PartState.FAILED):
+            if row.id in hit and row.jobs <= self._run.plan.resubmissions and row.cause not in _STRUCTURE:
+                self._backend.remove([row.id], reason=FETCHED)
+                self._ledger.begin_again({row.id: f"{row.host} is avoided"}, now_s=self._clock.now())
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -350,6 +434,8 @@ class Collector:
         if any(lost.issuperset(merge.parts) for merge in self._run.plan.merges):
             # A tolerance may thin a result out; a result without any part is none.
             return Outcome(results=(), failed=failed, error=failure(self._run, failed))
+        for part in lost:
+            self._merger.fail(part)
         results = tuple(self._merger.finish(progress=lambda name: self._say(f"merging {name}")))
         if failed:
             return Outcome(results=results, failed=failed, error=_partial(self._run, failed))
@@ -364,19 +450,6 @@ class Collector:
         if line != self._last_line and (force or now_s - self._last_line_s >= _LINE_EVERY_S):
             self._say(line)
             self._last_line, self._last_line_s = line, now_s
-
-
-def _facts(report: JobReport) -> dict[str, object]:
-    facts: dict[str, object] = {"attempts": report.attempts}
-    if report.job:
-        facts["job"] = report.job
-    if report.host:
-        facts["host"] = report.host
-    if report.memory_b is not None:
-        facts["memory_b"] = report.memory_b
-    if report.exit_code is not None:
-        facts["exit_code"] = report.exit_code
-    return facts
 
 
 def _told(error: SeptumError) -> dict[str, object]:

@@ -199,6 +199,17 @@ class Resources(Model):
     )
 
 
+class RunLimits(Model):
+    """What one run may ask for at most: a list that grew by mistake is refused before anything is submitted."""
+
+    parts: int | None = Field(None, ge=1, description="Parts of one run. Left out: no limit.")
+    cpu_hours: float | None = Field(
+        None,
+        gt=0,
+        description="Parts × cores × the longest time of a part, in hours. Left out: no limit.",
+    )
+
+
 class Policies(Model):
     """What may differ or go beyond the exact merge. Each key is strict by default; what is relaxed is in the report."""
 
@@ -364,6 +375,16 @@ class Analysis(Model):
     )
     image: OneLine | None = Field(None, min_length=1, description="The container image that the parts run in.")
     retries: int = Field(0, ge=0, le=20, description="How often a part is run again whose command failed.")
+    resubmissions: int = Field(
+        1,
+        ge=0,
+        le=10,
+        description="How often a part gets a new job when the fault was not its own: the job was lost, an output was "
+        "damaged on the way, the worker could not start it.",
+    )
+    limits: RunLimits = Field(
+        default_factory=lambda: RunLimits.model_validate({}), description="What one run may ask for at most."
+    )
     tolerance: Annotated[str, BeforeValidator(_tolerance)] = Field(
         "0",
         description="How many parts may be missing, `3` or `2%`. Such a result is labelled partial, with exit code 39.",

@@ -96,6 +96,12 @@ class TokenUnfitError(SeptumError):
     code, exit_code = "E111", 12
 
 
+class GitlabRefusedError(SeptumError):
+    """GitLab does not let septum's token see what was asked for, or does not accept the token."""
+
+    code, exit_code = "E114", 13
+
+
 class NotAuthorizedError(SeptumError):
     """The access point knows the identity, and does not let it submit: the token has too little scope."""
 
@@ -153,6 +159,12 @@ class SubmitRefusedError(SeptumError):
     code, exit_code = "E210", 21
 
 
+class NoRoomError(SubmitRefusedError):
+    """The site has no room for more jobs of this account now; septum waits for room before it gives up."""
+
+    code, exit_code = "E211", 21
+
+
 class ClusterUnusableError(SeptumError):
     """The profile exists, but septum cannot use it: a method or an authentication that this version does not have."""
 
@@ -171,6 +183,12 @@ class CancelledError(SeptumError):
     code, exit_code = "E230", 24
 
 
+class LeftBehindError(SeptumError):
+    """Jobs that were to be removed are still in the queue."""
+
+    code, exit_code = "E231", 25
+
+
 # ── 30 to 39: the jobs ──────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -178,6 +196,8 @@ class PartError(SeptumError):
     """A part did not deliver; each cause has its own class below."""
 
     code, exit_code = "E300", 30
+    transient: ClassVar[bool] = False
+    """Whether the cause lies on the way and not in the part, so that a new job may well deliver."""
 
 
 class PartExitError(PartError):
@@ -204,6 +224,31 @@ class PartHeldError(PartError):
     code, exit_code = "E304", 33
 
 
+class PartHeldElsewhereError(PartHeldError):
+    """A job is held for a fault of its worker or of the way to it: a file not transferred, a program not started."""
+
+    code, exit_code = "E311", 33
+    transient = True
+
+
+class PartResourceError(PartHeldError):
+    """The site holds a job that took more memory or disk than it asked for."""
+
+    code, exit_code = "E312", 33
+
+
+class PartEvictedError(PartHeldError):
+    """A job was started again and again, and each time the site took its slot away before it ended."""
+
+    code, exit_code = "E313", 33
+
+
+class PartNeverStartedError(PartError):
+    """A job has waited for a slot for longer than `idle-patience` of the cluster's profile allows."""
+
+    code, exit_code = "E314", 36
+
+
 class OutputMissingError(PartError):
     """The command ended with exit code 0 without writing a declared output."""
 
@@ -216,6 +261,13 @@ class OutputDamagedError(PartError):
     code, exit_code = "E306", 35
 
 
+class TransferDamagedError(OutputDamagedError):
+    """An output is not the file, to the last byte, that the worker sent."""
+
+    code, exit_code = "E315", 35
+    transient = True
+
+
 class PartTimeoutError(PartError):
     """A part ran longer than `resources: time` allows."""
 
@@ -226,12 +278,14 @@ class PartLostError(PartError):
     """A job is neither in the queue nor in the history, or ended without a word from its wrapper."""
 
     code, exit_code = "E308", 37
+    transient = True
 
 
 class PartImageError(PartError):
     """The worker did not run the part in the container image that was asked for."""
 
     code, exit_code = "E309", 38
+    transient = True
 
 
 class PartialResultError(SeptumError):
@@ -297,6 +351,12 @@ class UploadError(SeptumError):
     code, exit_code = "E407", 47
 
 
+class DiskFullError(SeptumError):
+    """The disk of this machine has no room for what is to be fetched or merged; nothing that was fetched is lost."""
+
+    code, exit_code = "E409", 49
+
+
 # ── 50 to 59: the comparison ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -337,6 +397,12 @@ class ContactLostError(TryAgainError):
     """The schedd stopped answering during the run. The jobs go on; a retried CI job finds them by their tag."""
 
     code, exit_code = "E752", 75
+
+
+class TimeUpError(TryAgainError):
+    """The time of the CI job is nearly over and jobs still run. They go on; a retried CI job finds them again."""
+
+    code, exit_code = "E753", 75
 
 
 def every_error() -> list[type[SeptumError]]:

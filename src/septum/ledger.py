@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from septum.errors import StateError
-from septum.states import ALLOWED, PartState
+from septum.states import ALLOWED, MAY_BEGIN_AGAIN, PartState
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,7 +25,9 @@ CREATE TABLE IF NOT EXISTS part  (id TEXT PRIMARY KEY, state TEXT NOT NULL, job 
                                   attempts INTEGER NOT NULL DEFAULT 0, exit_code INTEGER, cause TEXT, message TEXT,
                                   evidence TEXT, fix TEXT, host TEXT,
                                   started_s INTEGER, ended_s INTEGER,
-                                  cpu_s REAL, memory_b INTEGER) WITHOUT ROWID;
+                                  cpu_s REAL, memory_b INTEGER,
+                                  jobs INTEGER NOT NULL DEFAULT 1, earlier INTEGER NOT NULL DEFAULT 0,
+                                  asked_b INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS output(part TEXT NOT NULL REFERENCES part(id), output INTEGER NOT NULL, path TEXT NOT NULL,
                                   size_b INTEGER NOT NULL, sha256 TEXT NOT NULL,
                                   PRIMARY KEY (part, output)) WITHOUT ROWID;
@@ -38,7 +40,14 @@ CREATE TABLE IF NOT EXISTS event (number INTEGER PRIMARY KEY, time_s REAL NOT NU
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One part as the ledger knows it. Times are seconds since the epoch, on the worker's clock; CPU time is in s."""
+    """One part as the ledger knows it. Times are seconds since the epoch, on the worker's clock; CPU time is in s.
+
+    Attributes:
+        attempts: How often the part has been started, by all of its jobs.
+        jobs: How many jobs it has had, the present one included.
+        earlier: The attempts of the jobs before the present one.
+        asked_b: The memory that the present job asks for; None for what the plan says.
+    """
 
     id: str
     state: PartState
@@ -54,6 +63,9 @@ class Row:
     ended_s: int | None
     cpu_s: float | None = None
     memory_b: int | None = None
+    jobs: int = 1
+    earlier: int = 0
+    asked_b: int | None = None
 
 
 _COLUMNS = tuple(field.name for field in fields(Row))
@@ -251,6 +263,33 @@ class Ledger:
                     (*columns.values(), part),
                 )
         return changed
+
+    def begin_again(self, parts: Mapping[str, str], *, now_s: float, asked_b: int | None = None) -> None:
+        """Give up the jobs of parts: they are planned again, and what is known of the old jobs stays in the events.
+
+        Args:
+            parts: Part to the reason.
+            now_s: The time of the events.
+            asked_b: The memory that the new job shall ask for; None leaves it as it was.
+
+        Raises:
+            StateError: A part's outputs have been taken in already.
+        """
+        with self._transaction() as database:
+            for part, reason in parts.items():
+                state = self._state(database.execute("SELECT state FROM part WHERE id = ?", (part,)).fetchone()[0])
+                if state not in MAY_BEGIN_AGAIN:
+                    raise StateError(
+                        f"ledger: part {part} is {state.value} and cannot begin again",
+                        fix="please report this: it is a mistake in septum",
+                    )
+                database.execute(
+                    "UPDATE part SET state = 'planned', jobs = jobs + 1, earlier = attempts, job = NULL, "
+                    "exit_code = NULL, cause = NULL, message = NULL, evidence = NULL, fix = NULL, host = NULL, "
+                    "asked_b = coalesce(?, asked_b) WHERE id = ?",
+                    (asked_b, part),
+                )
+                self._event(database, now_s, part, PartState.PLANNED.value, reason)
 
     def store(self, part: str, outputs: Iterable[StoredOutput], *, now_s: float, **facts: Any) -> None:
         """Record that all outputs of a part are here and whole: the part becomes verified."""

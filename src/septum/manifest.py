@@ -85,6 +85,8 @@ class PartFacts:
 
     Attributes:
         state: A value of `septum.states.PartState`.
+        attempts: How often it was started, by all of its jobs.
+        jobs: How many jobs it had.
         cause: The code of the error that it failed with, such as `E301`.
         log: Path of the end of its standard error below the result folder; only failed parts have one there.
         submitted_s: When its job entered the queue, by septum's clock.
@@ -111,6 +113,7 @@ class PartFacts:
     ended_s: float | None = None
     cpu_s: float | None = None
     memory_b: int | None = None
+    jobs: int = 1
     outputs: tuple[PartOutput, ...] = ()
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from septum.errors import StateError
 
-FORMAT = 2
+FORMAT = 3
 Value = str | tuple[str, ...]
 """The value of a part: a text as it stands in `septum.yaml`, or several (the files of a part)."""
 
@@ -96,6 +96,13 @@ class Publish:
     above_b: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one run may ask of a cluster at most: hours of CPU, or None. The number of parts is looked at before."""
+
+    cpu_hours: float | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """All that a run needs to know of the analysis, and nothing of the cluster.
@@ -120,6 +127,8 @@ class Plan:
     policies: tuple[tuple[str, str], ...] = ()
     compare: Compare = field(default_factory=Compare)
     publish: Publish | None = None
+    resubmissions: int = 1
+    limits: Limits = field(default_factory=Limits)
     whole_count: int | None = None
 
     @cached_property
@@ -333,5 +342,7 @@ def _from_data(data: dict[str, Any]) -> Plan:
         policies=_pairs(data["policies"]),
         compare=Compare(**data["compare"]),
         publish=Publish(**data["publish"]) if data["publish"] else None,
+        resubmissions=data["resubmissions"],
+        limits=Limits(**data["limits"]),
         whole_count=data["whole_count"],
     )

@@ -14,6 +14,7 @@ from septum.errors import PlanError
 from septum.files import Files, is_text
 from septum.plan import (
     Compare,
+    Limits,
     Merge,
     OutputFile,
     Part,
@@ -122,8 +123,16 @@ def make_plan(analysis: Analysis, root: Path, *, image: str | None = None, leave
         policies=tuple(sorted(analysis.policies.relaxed.items())),
         compare=Compare(**analysis.compare.model_dump()),
         publish=publish_of(analysis),
+        resubmissions=analysis.resubmissions,
+        limits=Limits(cpu_hours=analysis.limits.cpu_hours),
     )
     _check_command(plan)
+    if analysis.limits.parts is not None and len(plan.parts) > analysis.limits.parts:
+        raise PlanError(
+            f"parts: {len(plan.parts)} come out, and 'limits: parts' allows {analysis.limits.parts}",
+            evidence=f"the last of them: {plan.parts[-1].describe()}",
+            fix=f"make fewer parts, or allow them: limits: {{parts: {len(plan.parts)}}}",
+        )
     return plan
 
 

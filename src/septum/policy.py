@@ -5,12 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from septum.backends.base import JobReport
-from septum.errors import PartError, PartHeldError, PartLostError, PartRemovedError
+from septum.errors import (
+    PartError,
+    PartEvictedError,
+    PartHeldElsewhereError,
+    PartHeldError,
+    PartLostError,
+    PartNeverStartedError,
+    PartRemovedError,
+    PartResourceError,
+    SeptumError,
+)
+from septum.ledger import Row
 from septum.plan import Part, Plan
-from septum.states import MAX_RELEASES, HoldAction, JobState, PartState, hold_of
-from septum.units import count
+from septum.states import EVICTED_SUBCODE, MAX_RELEASES, HoldAction, JobState, PartState, hold_of
+from septum.units import count, show_duration
 from septum.verify import time_out
 
+_BY_ITS_POLICY, _OUT_OF_RESOURCES = 3, 34
 LOST_AFTER_LOOKS = 3
 """How many looks in a row a job may be neither in the queue nor in the history."""
 
@@ -27,7 +39,9 @@ def part_state(report: JobReport) -> PartState | None:
     }.get(report.state)
 
 
-def judge(plan: Plan, part: Part, report: JobReport, *, patience_s: int, lost_looks: int) -> PartError | None:
+def judge(
+    plan: Plan, part: Part, report: JobReport, *, patience_s: int, idle_patience_s: int, lost_looks: int
+) -> PartError | None:
     """Say whether a job's state is the end of its part.
 
     Args:
@@ -35,6 +49,7 @@ def judge(plan: Plan, part: Part, report: JobReport, *, patience_s: int, lost_lo
         part: The part.
         report: What the backend says of its job.
         patience_s: How long a held job is waited for that may still be released.
+        idle_patience_s: How long a job that has not ended may wait for a slot.
         lost_looks: How many looks in a row, this one included, did not find it.
 
     Returns:
@@ -55,6 +70,12 @@ def judge(plan: Plan, part: Part, report: JobReport, *, patience_s: int, lost_lo
         )
     if report.state is JobState.HELD:
         return _judge_held(plan, part, report, patience_s, where)
+    if report.state is JobState.IDLE and report.since_s > idle_patience_s:
+        return PartNeverStartedError(
+            f"{part.describe()}: its job has waited for a slot for {show_duration(report.since_s)}",
+            evidence=f"{where}\nlast refused: {report.reason or 'the schedd does not say'}",
+            fix="ask for less under 'resources', look at 'requirements' of the profile, or raise its 'idle-patience'",
+        )
     return None
 
 
@@ -63,11 +84,20 @@ def _judge_held(plan: Plan, part: Part, report: JobReport, patience_s: int, wher
     evidence = f"{where}\nhold code {report.hold_code} ({hold.name}): {report.reason or 'no reason given'}"
     if hold.action is HoldAction.TIMEOUT:
         return time_out(plan, part, evidence)
+    if report.hold_code == _BY_ITS_POLICY and report.hold_subcode == EVICTED_SUBCODE:
+        return PartEvictedError(
+            f"{part.describe()}: its job was started {report.starts} times and never ended",
+            evidence=evidence,
+            fix="the site takes its slots away: make shorter parts, or ask the site for slots that stay",
+        )
     waiting = {
         HoldAction.WAIT: report.since_s < patience_s,
         HoldAction.PERSON: report.since_s < patience_s,
         HoldAction.RELEASE: report.released_times <= MAX_RELEASES and report.since_s < patience_s,
-        HoldAction.MEMORY: report.released_times <= len(plan.request.memory_retries_b) and report.since_s < patience_s,
+        # HTCondor itself tries the next larger request; of the other codes it only knows that the site said so.
+        HoldAction.MEMORY: report.hold_code == _OUT_OF_RESOURCES
+        and report.released_times <= len(plan.request.memory_retries_b)
+        and report.since_s < patience_s,
     }
     if waiting.get(hold.action, False):
         return None
@@ -75,13 +105,46 @@ def _judge_held(plan: Plan, part: Part, report: JobReport, patience_s: int, wher
         HoldAction.WAIT: "its input files never arrived at the schedd; submit again",
         HoldAction.PERSON: "somebody held this job; ask who, and run again",
         HoldAction.MEMORY: "raise 'memory' or 'disk' under 'resources', or give 'memory-retries'",
+        HoldAction.ELSEWHERE: "its worker is at fault: tell the site which one it was",
         HoldAction.RELEASE: f"it was released {MAX_RELEASES} times and is held again; ask the site",
     }
-    return PartHeldError(
+    kinds: dict[HoldAction, type[PartHeldError]] = {
+        HoldAction.MEMORY: PartResourceError,
+        HoldAction.RELEASE: PartHeldElsewhereError,
+        HoldAction.ELSEWHERE: PartHeldElsewhereError,
+        HoldAction.WAIT: PartHeldElsewhereError,
+    }
+    return kinds.get(hold.action, PartHeldError)(
         f"{part.describe()}: its job is held and will not go on",
         evidence=evidence,
         fix=fixes.get(hold.action, "HTCondor's reason stands above"),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """A part gets another job, which asks for so much memory; None for as much as the one before."""
+
+    asked_b: int | None = None
+
+
+def again(plan: Plan, row: Row, error: SeptumError, *, avoided: bool = False) -> Again | None:
+    """Say whether a part whose job did not deliver gets another one, beside what HTCondor itself tries again.
+
+    Args:
+        plan: The plan.
+        row: The part, with the number of jobs that it has had.
+        error: Why its job did not deliver.
+        avoided: Whether the job ran on a machine that the run avoids by now.
+
+    Returns:
+        What the new job asks for; None when the part has failed.
+    """
+    larger = [size_b for size_b in plan.request.memory_retries_b if size_b > (row.asked_b or 0)]
+    if isinstance(error, PartResourceError) and larger and row.jobs <= len(plan.request.memory_retries_b):
+        return Again(asked_b=larger[0])
+    transient = avoided or (isinstance(error, PartError) and error.transient)
+    return Again() if transient and row.jobs <= plan.resubmissions else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from septum.state import Receipt, write_whole
 from septum.states import PartState
 from septum.units import show_size
 from septum.verify import measure
-from septum.worker.sandbox import log_names
+from septum.worker.sandbox import kept_name, log_names
 
 SUMMARY = "summary.md"
 KEPT = "parts"
@@ -177,10 +177,14 @@ def publish_failure(
 
 
 def _copy_logs(folder: Path, failed: Sequence[Row], logs: Path) -> dict[str, str]:
-    """Copy the ends of the logs of the first parts that failed; gives the path of each standard error."""
+    """Copy the ends of the logs of the first parts that failed; gives the path of each standard error.
+
+    Those of the jobs before the last one are copied, too: they may tell another story.
+    """
     copied = {}
     for row in failed[:MAX_LOGS]:
-        for name in log_names(row.id):
+        earlier = [kept_name(name, job) for job in range(1, row.jobs) for name in log_names(row.id)]
+        for name in (*earlier, *log_names(row.id)):
             if (logs / name).is_file() and (logs / name).stat().st_size:
                 (folder / LOGS).mkdir(parents=True, exist_ok=True)
                 with (logs / name).open("rb") as source, (folder / LOGS / name).open("wb") as target:
@@ -302,6 +306,7 @@ def _part_facts(plan: Plan, row: Row, outcome: Outcome, facts: Facts, log: str |
         fingerprint=part.fingerprint,
         state=_final_state(row, outcome).value,
         attempts=row.attempts,
+        jobs=row.jobs,
         job=row.job,
         host=row.host,
         exit_code=row.exit_code,

@@ -102,7 +102,12 @@ def _exit_meaning(exit_code: int, errors: list[type[SeptumError]]) -> str:
     shared = {
         2: "Usage or configuration.",
         SeptumError.exit_code: "A defect of septum itself; please report it.",
-        75: "Try again: a service did not answer.",
+        13: "The identity is known, and may not do what was asked: at the access point, or at GitLab.",
+        21: "The schedd did not take the jobs, or has no room for them.",
+        33: "A job is held, and will not go on.",
+        35: "An output arrived damaged, or cannot be opened.",
+        36: "A part ran longer than it may, or never started.",
+        75: "Try again: a service did not answer, or the time of the CI job is over.",
     }
     # Where several classes share a code, the last is the most special one.
     return shared.get(exit_code) or _title(errors[-1])
@@ -196,6 +201,7 @@ def config_page() -> str:
         "Comparison",
         "Publication",
         "Resources",
+        "RunLimits",
     ]
     sections.sort(key=lambda item: [*map(_section, order)].index(item[0]))
     lines = [
@@ -226,6 +232,7 @@ _SECTIONS = {
     "Comparison": "Comparison",
     "Publication": "Publication",
     "Resources": "Resources",
+    "RunLimits": "Limits of a run",
 }
 
 

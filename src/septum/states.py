@@ -34,7 +34,10 @@ ALLOWED: dict[PartState, frozenset[PartState]] = {
     PartState.MERGED: frozenset(),
     PartState.FAILED: frozenset(),
 }
-"""What may follow what."""
+"""What may follow what, of one job of a part."""
+
+MAY_BEGIN_AGAIN = frozenset({PartState.IDLE, PartState.RUNNING, PartState.HELD, PartState.ENDED, PartState.FAILED})
+"""The states in which a part may be given up its job and be planned again: nothing of it has been taken in yet."""
 
 
 class JobState(str, Enum):
@@ -68,6 +71,7 @@ class HoldAction(str, Enum):
     RELEASE = "release"  # transient: released a few times by the submit description
     TIMEOUT = "timeout"  # stop: it ran too long
     MEMORY = "memory"  # stop: out of memory or disk, after the larger requests have been tried
+    ELSEWHERE = "elsewhere"  # the worker is at fault: a new job, which may start on another one
     STOP = "stop"  # stop: will not heal
 
 
@@ -85,11 +89,11 @@ HOLD_CODES: dict[int, Hold] = {
     3: Hold("JobPolicy", HoldAction.STOP),
     4: Hold("CorruptedCredential", HoldAction.STOP),
     5: Hold("JobPolicyUndefined", HoldAction.STOP),
-    6: Hold("FailedToCreateProcess", HoldAction.STOP),
-    7: Hold("UnableToOpenOutput", HoldAction.STOP),
-    8: Hold("UnableToOpenInput", HoldAction.STOP),
-    9: Hold("UnableToOpenOutputStream", HoldAction.STOP),
-    10: Hold("UnableToOpenInputStream", HoldAction.STOP),
+    6: Hold("FailedToCreateProcess", HoldAction.ELSEWHERE),
+    7: Hold("UnableToOpenOutput", HoldAction.ELSEWHERE),
+    8: Hold("UnableToOpenInput", HoldAction.ELSEWHERE),
+    9: Hold("UnableToOpenOutputStream", HoldAction.ELSEWHERE),
+    10: Hold("UnableToOpenInputStream", HoldAction.ELSEWHERE),
     11: Hold("InvalidTransferAck", HoldAction.RELEASE),
     12: Hold("TransferOutputError", HoldAction.RELEASE),
     13: Hold("TransferInputError", HoldAction.RELEASE),
@@ -121,6 +125,12 @@ _UNKNOWN = Hold("unknown", HoldAction.STOP)
 
 MAX_RELEASES = 3
 """How often the submit description releases a job with a transient hold code."""
+
+MAX_STARTS = 20
+"""How often a job may be started before the submit description holds it: a site that takes it away again each time."""
+
+EVICTED_SUBCODE = 4711
+"""The subcode of that hold, beside the code of all holds by a job's own policy (3)."""
 
 
 def hold_of(code: int) -> Hold:

@@ -18,6 +18,7 @@ from septum.errors import (
     PartLostError,
     PartSignalError,
     PartTimeoutError,
+    TransferDamagedError,
 )
 from septum.plan import Part, Plan
 from septum.units import count, show_duration, show_size
@@ -169,7 +170,7 @@ def _verify_outputs(plan: Plan, part: Part, folder: Path, status: Status, where:
         path = folder / output_name(part.id, number)
         size_b, sha256 = measure(path)
         if (size_b, sha256) != (recorded.size_b, recorded.sha256):
-            raise OutputDamagedError(
+            raise TransferDamagedError(
                 f"{name} arrived damaged",
                 evidence=f"{where}\n{show_size(size_b)}, sha256 {sha256[:16]}…; "
                 f"the worker wrote {show_size(recorded.size_b)}, sha256 {recorded.sha256[:16]}…",

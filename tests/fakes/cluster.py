@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from septum.backends.base import JobReport
-from septum.errors import ClusterUnreachableError
+from septum.backends.base import BY_ITS_RUN, REMOVED_BY_US, JobReport
+from septum.errors import ClusterUnreachableError, NoRoomError
 from septum.plan import Part, Plan
 from septum.states import JobState
 from septum.worker.sandbox import log_names, output_name, status_name
@@ -57,7 +57,11 @@ class Step:
     hold_code: int | None = None
     reason: str = ""
     memory_b: int | None = None
+    host: str = "node7"
+    hold_subcode: int = 0
 
+
+_OVER = frozenset({JobState.ENDED, JobState.REMOVED, JobState.LOST})
 
 NORMAL = (
     Step(at_s=0, state=JobState.IDLE),
@@ -88,12 +92,25 @@ class Delivery:
 
 
 @dataclass(kw_only=True)
-class _Job:
+class Job:
+    """A job of a part; the part may have had others before.
+
+    Attributes:
+        proc: Its number in the queue.
+        number: Which job of its part it is, from 1.
+        memory_b: What it asks for beside the plan.
+        judged: As `septum.backends.base.JobReport` has it.
+    """
+
+    proc: int
     number: int
+    memory_b: int | None
     submitted_s: float
     steps: Sequence[Step]
     removed: str | None = None
     removed_s: float = 0.0
+    judged: str = ""
+    collected: bool = False
 
 
 @dataclass(kw_only=True)
@@ -103,7 +120,8 @@ class FakeCluster:
     Attributes:
         plan: The plan whose parts run here.
         clock: Time.
-        steps: What the job of a part does, where it is not `NORMAL`.
+        steps: What the job of a part does, where it is not `NORMAL`; `later_steps`: its jobs after the first.
+        limit: Jobs that the schedd holds at most; None for any number.
         deliveries: What the job of a part leaves.
         silent: Spans of time, in seconds since the beginning, in which nobody answers.
     """
@@ -112,11 +130,17 @@ class FakeCluster:
     clock: FakeClock
     deliveries: dict[str, Delivery]
     steps: dict[str, Sequence[Step]] = field(default_factory=dict)
+    later_steps: dict[str, Sequence[Step]] = field(default_factory=dict)
     silent: list[tuple[float, float]] = field(default_factory=list)
-    jobs: dict[str, _Job] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
     lease_until_s: float = 0.0
     calls: Counter[str] = field(default_factory=Counter)
     submitted: int = 0
+    waves: list[list[str]] = field(default_factory=list)
+    limit: int | None = None
+    most_at_once: int = 0
+    gone: dict[str, list[Job]] = field(default_factory=dict)
+    avoided: frozenset[str] = frozenset()
     forgotten: set[str] = field(default_factory=set)
 
     def answer(self, call: str) -> None:
@@ -131,11 +155,13 @@ class FakeCluster:
         if job is None or part in self.forgotten:
             return JobReport(part=part, job="", state=JobState.LOST)
         now_s = self.clock.now()
-        name = f"7.{job.number}"
+        name = f"7.{job.proc}"
         if job.removed is None and now_s > self.lease_until_s and self._step(job).state is not JobState.ENDED:
             job.removed, job.removed_s = "the lease ended", now_s
         if job.removed is not None:
-            return JobReport(part=part, job=name, state=JobState.REMOVED, reason=job.removed)
+            return JobReport(
+                part=part, job=name, state=JobState.REMOVED, reason=job.removed, number=job.number, judged=job.judged
+            )
         step = self._step(job)
         passed = [one for one in job.steps if one.at_s <= now_s - job.submitted_s]
         return JobReport(
@@ -149,11 +175,19 @@ class FakeCluster:
             released_times=sum(one.state is JobState.HELD for one in passed),
             since_s=int(now_s - job.submitted_s - step.at_s),
             reason=step.reason,
-            host="node7",
+            host=step.host,
             memory_b=step.memory_b,
+            number=job.number,
+            hold_subcode=step.hold_subcode,
+            judged=job.judged,
+            collected=job.collected,
         )
 
-    def _step(self, job: _Job) -> Step:
+    def in_queue(self) -> int:
+        """How many jobs the schedd holds, ended ones too."""
+        return sum(job.removed is None for job in self.jobs.values())
+
+    def _step(self, job: Job) -> Step:
         return [step for step in job.steps if step.at_s <= self.clock.now() - job.submitted_s][-1]
 
 
@@ -164,16 +198,34 @@ class FakeBackend:
         self.cluster = cluster
         self._counts: Counter[JobState] | None = None
 
-    def submit(self, parts: Sequence[Part], *, lease_until_s: float) -> Mapping[str, str]:
-        """Put jobs into the queue."""
+    def submit(
+        self, parts: Sequence[Part], *, lease_until_s: float, number: int = 1, memory_b: int | None = None
+    ) -> Mapping[str, str]:
+        """Put jobs into the queue: all, or none where there is no room."""
         self.cluster.answer("submit")
+        room = self.cluster.limit
+        if room is not None and self.cluster.in_queue() + len(parts) > room:
+            raise NoRoomError("cluster: takes no more jobs now", evidence="says -3", fix="wait")
+        self.cluster.waves.append([part.id for part in parts])
+        self._counts = None
         self.cluster.lease_until_s = max(lease_until_s, self.cluster.lease_until_s)
         for part in parts:
-            steps = self.cluster.steps.get(part.id, NORMAL)
-            number = self.cluster.submitted
-            self.cluster.jobs[part.id] = _Job(number=number, submitted_s=self.cluster.clock.now(), steps=steps)
+            later = self.cluster.later_steps.get(part.id)
+            steps = later if later is not None and number > 1 else self.cluster.steps.get(part.id, NORMAL)
+            if part.id in self.cluster.jobs:
+                assert self.cluster.report(part.id).state in _OVER, "a part has two jobs that may both deliver"
+                self.cluster.gone.setdefault(part.id, []).append(self.cluster.jobs[part.id])
+            self.cluster.jobs[part.id] = Job(
+                proc=self.cluster.submitted,
+                number=number,
+                memory_b=memory_b,
+                submitted_s=self.cluster.clock.now(),
+                steps=steps,
+            )
+            self.cluster.forgotten.discard(part.id)
             self.cluster.submitted += 1
-        return {part.id: f"7.{self.cluster.jobs[part.id].number}" for part in parts}
+        self.cluster.most_at_once = max(self.cluster.most_at_once, self.cluster.in_queue())
+        return {part.id: f"7.{self.cluster.jobs[part.id].proc}" for part in parts}
 
     def poll(self, awaited: Collection[str], *, everything: bool) -> Mapping[str, JobReport] | None:
         """Look at the queue."""
@@ -226,17 +278,32 @@ class FakeBackend:
             self.cluster.report(part)  # a job whose lease has ended stays removed
         self.cluster.lease_until_s = lease_until_s
 
+    def judge(self, causes: Mapping[str, str]) -> None:
+        """Note that the run ended, and why parts failed."""
+        self.cluster.answer("judge")
+        for part, job in self.cluster.jobs.items():
+            if job.removed is None:
+                job.collected = True
+                job.judged = causes.get(part, "")
+
+    def avoid(self, hosts: Collection[str]) -> None:
+        """Note the hosts; what a job does next stands in its steps."""
+        self.cluster.answer("avoid")
+        self.cluster.avoided = frozenset(hosts)
+
     def refresh(self) -> Sequence[str]:
         """There is nothing to hand on."""
         return ()
 
-    def remove(self, parts: Sequence[str] | None) -> int:
+    def remove(self, parts: Sequence[str] | None, *, reason: str = BY_ITS_RUN, ended: bool = True) -> int:
         """Remove jobs."""
         self.cluster.answer("remove")
         chosen = [part for part in (self.cluster.jobs if parts is None else parts) if part in self.cluster.jobs]
-        for part in chosen:
-            self.cluster.jobs[part].removed = "removed by septum"
-        return len(chosen)
+        going = [part for part in chosen if ended or self.cluster.report(part).state is not JobState.ENDED]
+        for part in going:
+            if self.cluster.jobs[part].removed is None:
+                self.cluster.jobs[part].removed = f"{REMOVED_BY_US} {reason}"
+        return len(going)
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -1,4 +1,6 @@
-"""A fake of GitLab: only what finding and fetching an earlier artifact asks of it, on real sockets of this machine.
+"""A fake of GitLab: what finding and fetching an earlier artifact asks of it, and whether a pipeline has ended.
+
+It listens on a real socket of this machine.
 
 It stands in for a server that tests cannot have. Its paths, parameters and fields are those of the published
 descriptions, and of python-gitlab, which speaks to it in the tests:
@@ -6,10 +8,15 @@ descriptions, and of python-gitlab, which speaks to it in the tests:
 - https://docs.gitlab.com/api/job_artifacts/ (download by branch or tag, which looks at the newest successful pipeline
   alone unless `search_recent_successful_pipelines` is given; download by number of the CI job),
 - https://docs.gitlab.com/api/pipelines/#list-project-pipelines and https://docs.gitlab.com/api/jobs/#list-pipeline-jobs,
+- https://docs.gitlab.com/api/projects/#get-a-single-project, https://docs.gitlab.com/api/pipelines/#get-a-single-pipeline,
 - https://docs.gitlab.com/ci/jobs/ci_job_token/: a job token opens the artifacts and nothing else here; on another path
-  it does not count, and a private project is then not found.
+  it does not count, and a private project is then not found, a public one is. In newer GitLabs it opens the jobs of a
+  pipeline, too (lib/api/ci/pipelines.rb), which is `shows_jobs`,
+- https://docs.gitlab.com/user/permissions/: to whom is no member, a private project is not found (404); a guest is
+  forbidden to list its pipelines or to read one that there is (403), and does not find one that there is not (404), as
+  GitLab's own source has it (lib/api/ci/pipelines.rb: first find, then authorize).
 
-What it does not have: permissions of people, child pipelines, other storage than one.
+What it does not have: other permissions of people, child pipelines, other storage than one.
 """
 
 from __future__ import annotations
@@ -35,6 +42,8 @@ from tests.fakes.rootfiles import H, write_root
 PROJECT = 42
 JOB_TOKEN = "glcbt-64_a-job-token-of-the-tests"
 PROJECT_TOKEN = "glpat-a-project-token-of-the-tests"
+GUEST_TOKEN = "glpat-a-token-of-a-guest-of-the-tests"
+STRANGER_TOKEN = "glpat-a-token-of-another-project-of-the-tests"
 
 Answer = tuple[int, object, dict[str, str]]
 
@@ -65,6 +74,7 @@ class Pipeline:
     tag: bool = False
     status: str = "success"
     sha: str = "5f0c7a1e" * 5
+    finished_at: str | None = "2026-08-11T11:32:35.169Z"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +95,8 @@ class GitlabApi:
     Attributes:
         pipelines: What the project has.
         faults: Answers given instead of the right ones, one request each: a status, or what to do first.
+        public: Whether anybody may read the project and its pipelines.
+        shows_jobs: Whether a job token may list the jobs of a pipeline.
         redirects: Whether downloads come from a store of another host, as with object storage.
         drip_s: Seconds between the bytes of a download; 0 sends it at once.
         requests: What was asked so far.
@@ -92,6 +104,8 @@ class GitlabApi:
 
     pipelines: list[Pipeline] = field(default_factory=list)
     faults: list[int | Callable[[], Answer]] = field(default_factory=list)
+    public: bool = False
+    shows_jobs: bool = False
     redirects: bool = False
     drip_s: float = 0.0
     requests: list[Asked] = field(default_factory=list)
@@ -136,25 +150,44 @@ class GitlabApi:
         self.requests.append(Asked(host=host, path=unquote(url.path), query=query, tokens=tokens, status=answer[0]))
         return answer
 
-    def _api(self, path: str, query: Mapping[str, list[str]], headers: Mapping[str, str]) -> Answer:  # noqa: PLR0911 - one for each path
-        match = re.fullmatch(rf"/api/v4/projects/{PROJECT}/(.+)", path)
+    def _api(self, path: str, query: Mapping[str, list[str]], headers: Mapping[str, str]) -> Answer:
+        match = re.fullmatch(rf"/api/v4/projects/{PROJECT}(?:/(.+))?", path)
         if match is None:
             return _refusal(404)
-        rest = unquote(match[1])
+        rest = unquote(match[1] or "")
         artifacts = re.fullmatch(r"jobs/artifacts/(.+)/download|jobs/(\d+)/artifacts", rest)
         private, job = headers.get("PRIVATE-TOKEN"), headers.get("JOB-TOKEN")
-        if private not in {None, PROJECT_TOKEN} or (artifacts and job not in {None, JOB_TOKEN}):
+        known = {None, PROJECT_TOKEN, GUEST_TOKEN, STRANGER_TOKEN}
+        if private not in known or (artifacts and job not in {None, JOB_TOKEN}):
             return _refusal(401)
-        if private is None and not (artifacts and job):
+        opens = artifacts or (self.shows_jobs and re.fullmatch(r"pipelines/\d+/jobs", rest))
+        if private not in {PROJECT_TOKEN, GUEST_TOKEN} and not (opens and job) and not self.public:
             return 404, {"message": "404 Project Not Found"}, {}
         if artifacts and artifacts[1]:
             return self._by_ref(artifacts[1], query)
         if artifacts:
             return self._download(self._job(int(artifacts[2])))
+        return self._read(rest, query, guest=private == GUEST_TOKEN and not self.public)
+
+    def _read(self, rest: str, query: Mapping[str, list[str]], *, guest: bool) -> Answer:
+        """Serve what is not for download."""
+        if not rest:
+            return (
+                200,
+                {
+                    "id": PROJECT,
+                    "path_with_namespace": "group/dimuon",
+                    "visibility": "public" if self.public else "private",
+                },
+                {},
+            )
         if rest == "pipelines":
-            return self._listed(query)
-        if jobs := re.fullmatch(r"pipelines/(\d+)/jobs", rest):
-            return self._jobs(int(jobs[1]), query)
+            return _refusal(403) if guest else self._listed(query)
+        if match := re.fullmatch(r"pipelines/(\d+)(/jobs)?", rest):
+            found = next((item for item in self.pipelines if item.id == int(match[1])), None)
+            if found is None or guest:
+                return _refusal(404 if found is None else 403)
+            return self._jobs(found, query) if match[2] else (200, self._single(found), {})
         return _refusal(404)
 
     def _by_ref(self, ref: str, query: Mapping[str, list[str]]) -> Answer:
@@ -198,27 +231,27 @@ class GitlabApi:
             if query.get("ref", [pipeline.ref]) == [pipeline.ref]
             and query.get("status", [pipeline.status]) == [pipeline.status]
         ]
-        data = [
-            {
-                "id": item.id,
-                "iid": item.id - 900,
-                "project_id": PROJECT,
-                "status": item.status,
-                "source": "push",
-                "ref": item.ref,
-                "sha": item.sha,
-                "web_url": f"{self.url}/group/dimuon/-/pipelines/{item.id}",
-                "created_at": "2026-08-11T11:28:34.085Z",
-                "updated_at": "2026-08-11T11:32:35.169Z",
-            }
-            for item in found
-        ]
-        return self._paged(data, query, "pipelines")
+        return self._paged([self._basic(item) for item in found], query, "pipelines")
 
-    def _jobs(self, number: int, query: Mapping[str, list[str]]) -> Answer:
-        pipeline = next((item for item in self.pipelines if item.id == number), None)
-        if pipeline is None:
-            return _refusal(404)
+    def _basic(self, item: Pipeline) -> dict[str, Any]:
+        return {
+            "id": item.id,
+            "iid": item.id - 900,
+            "project_id": PROJECT,
+            "status": item.status,
+            "source": "push",
+            "ref": item.ref,
+            "sha": item.sha,
+            "web_url": f"{self.url}/group/dimuon/-/pipelines/{item.id}",
+            "created_at": "2026-08-11T11:28:34.085Z",
+            "updated_at": item.finished_at or "2026-08-11T11:32:35.169Z",
+        }
+
+    def _single(self, item: Pipeline) -> dict[str, Any]:
+        more = {"started_at": "2026-08-11T11:28:36.000Z", "duration": 34, "queued_duration": 6, "yaml_errors": None}
+        return {**self._basic(item), **more, "tag": item.tag, "finished_at": item.finished_at}
+
+    def _jobs(self, pipeline: Pipeline, query: Mapping[str, list[str]]) -> Answer:
         scope = query.get("scope[]")
         data = [
             {
@@ -229,14 +262,14 @@ class GitlabApi:
                 "ref": pipeline.ref,
                 "tag": pipeline.tag,
                 "artifacts_expire_at": "2026-08-18T11:32:35.169Z",
-                "pipeline": {"id": pipeline.id, "project_id": PROJECT, "ref": pipeline.ref, "sha": pipeline.sha},
+                "pipeline": self._basic(pipeline),
                 "web_url": f"{self.url}/group/dimuon/-/jobs/{job.id}",
                 **_artifacts(job),
             }
             for job in sorted(pipeline.jobs, key=lambda job: -job.id)
             if scope is None or job.status in scope
         ]
-        return self._paged(data, query, f"pipelines/{number}/jobs")
+        return self._paged(data, query, f"pipelines/{pipeline.id}/jobs")
 
     def _paged(self, data: list[dict[str, Any]], query: Mapping[str, list[str]], path: str) -> Answer:
         page, size = int(query.get("page", ["1"])[0]), min(100, int(query.get("per_page", ["20"])[0]))

@@ -36,6 +36,7 @@ VERBS = (
     "verify",
     "report",
     "cluster",
+    "sweep",
     "component",
     "reference",
     "credentials",

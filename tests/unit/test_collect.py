@@ -32,7 +32,7 @@ from septum.merge.results import Merger
 from septum.merge.strict.contents import Contents
 from septum.merge.strict.merging import Strict
 from septum.states import JobState, PartState
-from septum.worker.sandbox import output_name, status_name
+from septum.worker.sandbox import WRAPPER, output_name, sent_names, status_name
 from tests.fakes.analyses import plan_of, seeds
 from tests.fakes.cluster import NORMAL, Delivery, FakeBackend, FakeClock, FakeCluster, Step
 from tests.fakes.rootfiles import Adder, H, read_cells, write_root
@@ -54,7 +54,9 @@ class Rig:
             update_interval=900, hold_patience=1800,
         )  # fmt: skip
         self.run = Run(tag="t", plan=self.plan, folder=folder / "state")
-        self.run.folder.mkdir()
+        self.run.sent.mkdir(parents=True)
+        for name in {WRAPPER, *(name for part in self.plan.parts for name in sent_names(self.plan, part))}:
+            (self.run.sent / name).write_bytes(b"sent")
         self.said: list[tuple[float, str]] = []
         content = write_root(folder / "part.root", {"h": H(cells=[0, 1, 2, 0])}).read_bytes()
         deliveries = {part.id: Delivery(outputs=[content] * len(self.plan.outputs)) for part in self.plan.parts}
@@ -273,13 +275,13 @@ def test_without_a_collector_the_jobs_remove_themselves(rig: Rig) -> None:
     [
         ((*NORMAL[:2], Step(at_s=40, state=JobState.REMOVED, reason="by the site")), "E303", "by the site"),
         (_held(3), "E304", "hold code 3"),
-        (_held(13), "E304", "hold code 13"),
+        (_held(13), "E311", "hold code 13"),
         (_held(1), "E304", "hold code 1"),
-        (_held(16), "E304", "never arrived"),
-        (_held(34), "E304", "memory"),
+        (_held(16), "E311", "never arrived"),
+        (_held(34), "E312", "memory"),
         (_held(47), "E307", "resources: time"),
         (_held(999), "E304", "hold code 999"),
-        ((Step(at_s=0, state=JobState.HELD, hold_code=16),), "E304", "hold code 16"),
+        ((Step(at_s=0, state=JobState.HELD, hold_code=16),), "E311", "hold code 16"),
         ((*NORMAL[:2], Step(at_s=50, state=JobState.ENDED, signal=9)), "E302", "SIGKILL"),
         ((*NORMAL[:2], Step(at_s=50, state=JobState.ENDED, exit_code=121)), "E301", "exit code 121"),
     ],
@@ -291,14 +293,15 @@ def test_a_job_that_does_not_end_well(rig: Rig, steps: Sequence[Step], code: str
 
     assert words in str(error)
     assert rig.states()["0002"] is PartState.FAILED
-    assert rig.clock.passed_s < 3600
+    assert rig.clock.passed_s < 2 * 3600
 
 
 def test_a_job_that_is_lost(rig: Rig) -> None:
-    """Neither in the queue nor in the history, look after look."""
-    rig.cluster.forgotten = {"0003"}
+    """Neither in the queue nor in the history, look after look; and its other job, too."""
+    rig.cluster.steps["0003"] = (*NORMAL[:2], Step(at_s=50, state=JobState.LOST))
 
     _no_result(rig.go(), "E308", "0003")
+    assert rig.rows()["0003"].jobs == 2
 
 
 @pytest.mark.parametrize(
@@ -307,7 +310,7 @@ def test_a_job_that_is_lost(rig: Rig) -> None:
         (Delivery(outputs=[None]), "E305", "without writing it"),
         (Delivery(outputs=[b"<html>"]), "E306", "ROOT file"),
         (Delivery(outputs=[b""]), "E306", "ROOT file"),
-        (Delivery(outputs=[b"x"], damaged_fetches=99), "E306", "arrived damaged"),
+        (Delivery(outputs=[b"x"], damaged_fetches=99), "E315", "arrived damaged"),
         (Delivery(outputs=[b"x"], exit_code=3, stderr="no such dataset"), "E301", "no such dataset"),
         (Delivery(outputs=[b"x"], exit_code=139), "E302", "SIGSEGV"),
         (Delivery(outputs=[b"x"], stage=""), "E308", "without a word"),
@@ -687,7 +690,7 @@ def test_killed_between_two_steps_of_one_part(rig: Rig, monkeypatch: pytest.Monk
     if left == "outputs":
         monkeypatch.setattr(Ledger, "store", die)
     else:
-        monkeypatch.setattr("septum.collect.verify", die)
+        monkeypatch.setattr("septum.intake.verify", die)
     with pytest.raises(_Killed):
         rig.collect()
     assert (rig.run.folder / left / output_name("0000", 0)).is_file()
@@ -735,7 +738,6 @@ def test_collecting_twice_gives_the_same(rig: Rig) -> None:
     "statement",
     [
         "DELETE FROM part WHERE id = '0002'",
-        "UPDATE part SET state = 'planned' WHERE id = '0002'",
         "INSERT INTO part (id, state) VALUES ('0099', 'failed')",
         "UPDATE part SET state = 'xyz' WHERE id = '0002'",
     ],

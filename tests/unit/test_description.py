@@ -13,7 +13,6 @@ import pytest
 
 from septum.backends.htcondor.description import (
     NEVER_S,
-    chunks,
     describe,
     items,
     lease_expression,
@@ -26,6 +25,7 @@ from septum.plan import OutputFile, Part, Plan
 from septum.states import MAX_RELEASES, releasable_codes
 from tests.fakes.analyses import plan_of, seeds
 
+AVOIDS = '!stringListIMember(TARGET.Machine ?: "", MY.SeptumAvoid ?: "")'
 classad2 = pytest.importorskip("classad2", reason="HTCondor's bindings exist for Linux only")
 htcondor2 = pytest.importorskip("htcondor2", reason="HTCondor's bindings exist for Linux only")
 
@@ -85,7 +85,7 @@ def test_commands(plan: Plan) -> None:
     assert "container_image" not in commands
     assert "MY.SingularityImage" not in commands
     assert "x509userproxy" not in commands
-    assert "requirements" not in commands
+    assert commands["requirements"] == AVOIDS
 
 
 def test_what_the_plan_leaves_out_comes_from_the_profile(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_requirements_stay_one_expression(plan: Plan) -> None:
     """In parentheses of their own."""
     read = _read(_describe(plan, profile_of(requirements='SiteName == "a" || true')))
 
-    assert read.expand("requirements") == '(SiteName == "a" || true)'
+    assert read.expand("requirements") == f'(SiteName == "a" || true) && {AVOIDS}'
 
 
 def test_the_proxy_is_a_path(plan: Plan, tmp_path: Path) -> None:
@@ -286,14 +286,3 @@ def test_release(plan: Plan, code: int, holds: int, held_s: int, *, released: bo
     ad["Release"] = classad2.ExprTree(_describe(plan)["periodic_release"])
 
     assert ad.eval("Release") is released
-
-
-@pytest.mark.parametrize(
-    ("largest", "batch", "sizes"), [(100, 2, [2, 1]), (1, 50, [1, 1, 1]), (3, 3, [3]), (50, 50, [3])]
-)
-def test_chunks(plan: Plan, largest: int, batch: int, sizes: list[int]) -> None:
-    """Every part in exactly one chunk, in order."""
-    found = chunks(plan.parts, profile_of(max_jobs_per_submission=largest, spool_batch=batch))
-
-    assert [len(chunk) for chunk in found] == sizes
-    assert [part for chunk in found for part in chunk] == list(plan.parts)

@@ -25,7 +25,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 def _judge(plan: Plan, *, looks: int = 0, **facts: object) -> PartError | None:
     report = JobReport(part="0001", job="7.1", **facts)  # type: ignore[arg-type]
-    return judge(plan, plan.parts[1], report, patience_s=PATIENCE_S, lost_looks=looks)
+    return judge(plan, plan.parts[1], report, patience_s=PATIENCE_S, idle_patience_s=2 * 10**7, lost_looks=looks)
 
 
 @pytest.mark.parametrize("state", [JobState.IDLE, JobState.RUNNING, JobState.ENDED])
@@ -108,7 +108,9 @@ def test_memory_without_retries_ends_at_once(tmp_path: Path) -> None:
     plan = plan_of(seeds(1), tmp_path)
     report = JobReport(part="0000", job="7.0", state=JobState.HELD, hold_code=34, released_times=1)
 
-    assert judge(plan, plan.parts[0], report, patience_s=PATIENCE_S, lost_looks=0) is not None
+    error = judge(plan, plan.parts[0], report, patience_s=PATIENCE_S, idle_patience_s=9, lost_looks=0)
+
+    assert error is not None
 
 
 @pytest.mark.parametrize("code", [1, 16])

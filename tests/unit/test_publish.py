@@ -42,7 +42,7 @@ TEXT = (
 
 def _row(part: str, **facts: Any) -> Row:
     columns: dict[str, Any] = dict.fromkeys(Row.__slots__)
-    return Row(**{**columns, "id": part, "state": PartState.VERIFIED, "attempts": 1, **facts})
+    return Row(**{**columns, "id": part, "state": PartState.VERIFIED, "attempts": 1, "jobs": 1, **facts})
 
 
 class Rig:

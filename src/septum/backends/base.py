@@ -60,6 +60,11 @@ class JobReport:
         reason: Why it is held or removed, in the backend's words.
         timed_out: Whether the backend stopped it because it ran longer than the plan allows.
         host: The worker.
+        number: Which job of the part it is: 1, and one more for each that septum submitted anew.
+        starts: How often the site tried to start it.
+        hold_subcode: HTCondor's, if it is held.
+        judged: The code of the error that an earlier collect ended the part with; empty if none did.
+        collected: Whether an earlier collect has ended the run without a result.
         memory_b: The largest memory that was seen, in bytes; None if nobody measured.
     """
 
@@ -76,6 +81,24 @@ class JobReport:
     timed_out: bool = False
     host: str = ""
     memory_b: int | None = None
+    number: int = 1
+    starts: int = 0
+    hold_subcode: int = 0
+    judged: str = ""
+    collected: bool = False
+
+    @property
+    def by_septum(self) -> bool:
+        """Whether septum itself removed the job."""
+        return self.state is JobState.REMOVED and self.reason.startswith(REMOVED_BY_US)
+
+
+REMOVED_BY_US = "septum:"
+"""How the reasons of septum's own removals begin."""
+
+BY_ITS_RUN = "removed by its run"
+FETCHED = "fetched"
+"""Why septum removes a job: nobody wants it any more; its outputs are here, and its place is wanted."""
 
 
 class Backend(Protocol):
@@ -84,18 +107,23 @@ class Backend(Protocol):
     Every method returns within its profile's deadline or raises a `SeptumError`; none of them prints.
     """
 
-    def submit(self, parts: Sequence[Part], *, lease_until_s: float) -> Mapping[str, str]:
-        """Submit the jobs of parts that have none yet.
+    def submit(
+        self, parts: Sequence[Part], *, lease_until_s: float, number: int = 1, memory_b: int | None = None
+    ) -> Mapping[str, str]:
+        """Submit one job for each part, in one submission: all of them or none.
 
         Args:
-            parts: In the order of the plan.
+            parts: In the order of the plan; they have no job.
             lease_until_s: Seconds since the epoch after which jobs that have not ended remove themselves.
+            number: Which job of these parts it is, from 1.
+            memory_b: What the jobs ask for; None for what the plan says.
 
         Returns:
             Part to job.
 
         Raises:
-            SubmitRefusedError: Not all jobs were taken; those of this call have been removed again.
+            NoRoomError: The site takes no more jobs now.
+            SubmitRefusedError: It does not take these.
         """
 
     def poll(self, awaited: Collection[str], *, everything: bool) -> Mapping[str, JobReport] | None:
@@ -115,6 +143,16 @@ class Backend(Protocol):
     def extend(self, lease_until_s: float) -> None:
         """Extend the lease of all jobs of this run that have not ended."""
 
+    def judge(self, causes: Mapping[str, str]) -> None:
+        """Write into the jobs of this run that it ended without a result, so that a later collect knows.
+
+        Args:
+            causes: Failed part to the code of its error.
+        """
+
+    def avoid(self, hosts: Collection[str]) -> None:
+        """Let no job of this run start on these hosts any more, whatever has been submitted before."""
+
     def refresh(self) -> Sequence[str]:
         """Hand on to the jobs what was renewed of their credentials. To be called often; most calls do nothing.
 
@@ -122,8 +160,17 @@ class Backend(Protocol):
             Warnings.
         """
 
-    def remove(self, parts: Sequence[str] | None) -> int:
-        """Remove the jobs of these parts, or all jobs of this run; returns how many went."""
+    def remove(self, parts: Sequence[str] | None, *, reason: str = BY_ITS_RUN, ended: bool = True) -> int:
+        """Remove jobs of this run and of no other.
+
+        Args:
+            parts: Whose; None for all.
+            reason: Why, for the history.
+            ended: Whether jobs go, too, that have ended and hold outputs.
+
+        Returns:
+            How many went.
+        """
 
     def close(self) -> None:
         """Give back what the backend holds; jobs go on where they can."""

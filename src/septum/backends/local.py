@@ -18,11 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from septum.backends.base import JobReport, Run
+from septum.backends.base import BY_ITS_RUN, REMOVED_BY_US, JobReport, Run
 from septum.plan import Part
 from septum.states import JobState
 from septum.worker.sandbox import WRAPPER, log_names, returned_names, sent_names
 
+_OVER = frozenset({JobState.ENDED, JobState.REMOVED})
 _GRACE_S = 5.0
 """How long a process has between SIGTERM and SIGKILL."""
 
@@ -50,12 +51,22 @@ class LocalBackend:
         self._changed = True
         self._stopping: set[str] = set()
 
-    def submit(self, parts: Sequence[Part], *, lease_until_s: float) -> Mapping[str, str]:  # noqa: ARG002 - processes end with us
+    def submit(
+        self,
+        parts: Sequence[Part],
+        *,
+        lease_until_s: float,  # noqa: ARG002 - processes end with us
+        number: int = 1,
+        memory_b: int | None = None,  # noqa: ARG002 - nothing is reserved here
+    ) -> Mapping[str, str]:
         """Note the parts; they start as soon as there is a free slot."""
         with self._lock:
-            new = [part for part in parts if part.id not in self._reports]
+            new = [part for part in parts if part.id not in self._reports or self._reports[part.id].state in _OVER]
             for part in new:
-                self._reports[part.id] = JobReport(part=part.id, job=f"local.{part.id}", state=JobState.IDLE)
+                self._stopping.discard(part.id)
+                self._reports[part.id] = JobReport(
+                    part=part.id, job=f"local.{part.id}", state=JobState.IDLE, number=number
+                )
             self._changed = True
         for part in new:
             self._pool.submit(self._work, part)
@@ -83,11 +94,17 @@ class LocalBackend:
     def extend(self, lease_until_s: float) -> None:
         """Processes of this machine have no lease."""
 
+    def judge(self, causes: Mapping[str, str]) -> None:
+        """Processes that have ended leave nothing to write into; the ledger knows."""
+
+    def avoid(self, hosts: Collection[str]) -> None:
+        """There is one host only."""
+
     def refresh(self) -> Sequence[str]:
         """They read the proxy from its file."""
         return ()
 
-    def remove(self, parts: Sequence[str] | None) -> int:
+    def remove(self, parts: Sequence[str] | None, *, reason: str = BY_ITS_RUN, ended: bool = True) -> int:  # noqa: ARG002 - what has ended holds no place here
         """Stop the processes of parts, and start no more of them."""
         with self._lock:
             chosen = [part for part in (self._reports if parts is None else parts) if part in self._reports]
@@ -102,7 +119,7 @@ class LocalBackend:
                 process.wait(max(0.0, deadline - time.monotonic()))
             _signal_group(process, signal.SIGKILL)
         for part in going:
-            self._report(part, state=JobState.REMOVED, reason="removed by septum")
+            self._report(part, state=JobState.REMOVED, reason=f"{REMOVED_BY_US} {reason}")
         return len(going)
 
     def close(self) -> None:
@@ -118,7 +135,7 @@ class LocalBackend:
     def _report(self, part: str, **changes: object) -> None:
         with self._lock:
             before = self._reports[part]
-            if before.state in {JobState.ENDED, JobState.REMOVED}:
+            if before.state in _OVER:
                 return
             self._reports[part] = replace(before, **changes)  # type: ignore[arg-type]
             self._changed = True

@@ -12,13 +12,13 @@ import sys
 from collections.abc import Sequence
 
 import septum
-from septum.cli import analysis, cluster, compare, component, credentials, doctor, merge, report, verify
+from septum.cli import analysis, cluster, compare, component, credentials, doctor, merge, report, sweep, verify
 from septum.cli.console import complain
 from septum.errors import SeptumError, StateError, every_error
 from septum.memory import keep_to_ourselves
 from septum.signals import ending_in_order
 
-_VERBS = (analysis, compare, merge, verify, report, cluster, component, credentials, doctor)
+_VERBS = (analysis, compare, merge, verify, report, cluster, sweep, component, credentials, doctor)
 # What Python itself ends with after a traceback.
 _PYTHON_FAILED = 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from septum.cli.console import say, section, table
 from septum.cli.options import add_cluster, overrides
+from septum.errors import TimeUpError, UsageError
 
 if TYPE_CHECKING:
     from septum.collect import Outcome
@@ -47,6 +49,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         )
         verb.set_defaults(handler=handlers[name])
         _add_options(verb)
+        if name in {"run", "submit", "collect"}:
+            _add_patience(verb)
         if name in {"run", "plan"}:
             verb.add_argument(
                 "--parts", metavar="IDS", help="only these parts: a number of them (3), or ids (0007,0011)"
@@ -68,10 +72,36 @@ def _add_options(verb: argparse.ArgumentParser) -> None:
     add("--result", metavar="DIR", default=env("SEPTUM_RESULT") or "result", help="result folder [SEPTUM_RESULT]")
 
 
+def _add_patience(verb: argparse.ArgumentParser) -> None:
+    env = os.environ.get
+    add = verb.add_argument
+    add("--stay", metavar="TIME", default=env("SEPTUM_STAY") or "",
+        help="how long to watch, such as '2 h'; then end with exit code 75, the jobs go on. In GitLab also as long as "
+        "the CI job may take [SEPTUM_STAY]")  # fmt: skip
+    add("--hop", metavar="K/N", default=env("SEPTUM_HOP") or "",
+        help="collect in N goes, of which this is the K-th: take what is there, and leave [SEPTUM_HOP]")  # fmt: skip
+    add("--gap", metavar="TIME", default=env("SEPTUM_GAP") or "",
+        help="the longest time between two goes, which the jobs have to outlive [SEPTUM_GAP]")  # fmt: skip
+
+
+def _seconds(name: str, text: str) -> float | None:
+    from septum.units import parse_duration
+
+    if not text:
+        return None
+    try:
+        return float(parse_duration(text))
+    except ValueError as error:
+        raise UsageError(f"--{name}: {error}", fix=f"--{name} '2 h'") from error
+
+
 def _options(args: argparse.Namespace) -> Options:
+    from septum.patience import leave_at, parse_hop
     from septum.stages import Options
 
     environ = dict(os.environ)
+    hop = parse_hop(getattr(args, "hop", ""))
+    stay_s = _seconds("stay", getattr(args, "stay", ""))
     for name in _OURS:
         # Ours alone: what a library starts, such as a look for fonts, would inherit it.
         os.environ.pop(name, None)
@@ -84,6 +114,8 @@ def _options(args: argparse.Namespace) -> Options:
         state=Path(args.state),
         result=Path(args.result),
         environ=environ,
+        until_s=leave_at(environ, now_s=time.time(), hop=hop, stay_s=stay_s),
+        gap_s=_seconds("gap", getattr(args, "gap", "")) or 0.0,
     )
 
 
@@ -144,16 +176,28 @@ def _submit(args: argparse.Namespace) -> int:
 
 def _show_submitted(done: Submitted) -> None:
     attached = f", {done.attached} were there already" if done.attached else ""
-    say(f"{done.new} jobs submitted{attached}; run {done.receipt.tag}")
+    waiting = f", {done.waiting} follow when there is room" if done.waiting and done.receipt.schedd else ""
+    say(f"{done.new} jobs submitted{attached}{waiting}; run {done.receipt.tag}")
 
 
 def _collect(args: argparse.Namespace) -> int:
     from septum.collect import SystemClock
-    from septum.stages import collect
+    from septum.patience import parse_hop
+    from septum.stages import collect, is_collected
 
     options = _options(args)
-    with section("collect", f"collect from {options.cluster}"):
-        collected = collect(options, say, SystemClock())
+    hop = parse_hop(args.hop)
+    if hop is not None and is_collected(options):
+        say(f"hop {args.hop}: an earlier one has collected the run; {options.result} holds its results")
+        return 0
+    try:
+        with section("collect", f"collect from {options.cluster}"):
+            collected = collect(options, say, SystemClock())
+    except TimeUpError as left:
+        if hop is None or hop.is_last:
+            raise
+        say(f"hop {args.hop}: {left.what.partition(': ')[2]} ({left.evidence})")
+        return 0
     return _show(collected, options)
 
 

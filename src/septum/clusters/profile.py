@@ -247,7 +247,15 @@ class Profile(Model):
     max_jobs_per_submission: int = Field(
         default=20_000, ge=1, description="Most jobs in one submission (one ClusterId)."
     )
-    max_jobs_per_owner: int = Field(default=100_000, ge=1, description="Most jobs of one owner in the queue.")
+    max_jobs_per_owner: int = Field(
+        default=100_000,
+        ge=1,
+        description="Most jobs of one owner in the queue, with those that ended and whose outputs wait there. A run of "
+        "more parts goes in waves.",
+    )
+    max_bytes_per_submission: Size = Field(
+        default=_text("1 TB"), description="Most bytes of files that one submission sends, all its jobs together."
+    )
     spool_batch: int = Field(
         default=50,
         ge=1,
@@ -273,6 +281,9 @@ class Profile(Model):
     hold_patience: Duration = Field(
         default=_text("30 min"), description="How long a held job that may be released is waited for."
     )
+    idle_patience: Duration = Field(
+        default=_text("2 d"), description="How long a job may wait for a slot before its part is given up."
+    )
     slots: int = Field(default=0, ge=0, description="`local` only: parts that run at the same time; 0 is one per core.")
     default_memory: Size = Field(default=_text("2 GB"), description="Memory of a job that names none.")
     default_disk: Size = Field(default=_text("2 GB"), description="Disk of a job that names none.")
@@ -294,11 +305,11 @@ class Profile(Model):
 
 DURATIONS = frozenset(
     {"poll_floor", "poll_ceiling", "refresh", "lease", "keep_outputs", "update_interval", "call_deadline"}
-    | {"hold_patience", "default_time", "queue_time"}
+    | {"hold_patience", "idle_patience", "default_time", "queue_time"}
 )
 """Names of the fields that are seconds."""
 
-SIZES = frozenset({"default_memory", "default_disk"})
+SIZES = frozenset({"default_memory", "default_disk", "max_bytes_per_submission"})
 """Names of the fields that are bytes."""
 
 IDENTITY = frozenset({"name", "title", "usable", "unusable-because", "verified"})

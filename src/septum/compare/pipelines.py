@@ -9,29 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
-from septum.compare.transfer import DEADLINE_S, LARGEST_B, session, too_large, within
+from septum.compare.transfer import DEADLINE_S, LARGEST_B, too_large, within
 from septum.compare.verdicts import printable
 from septum.credentials.secret import Secret
-from septum.credentials.variables import read_variable
 from septum.errors import NotComparableError, SeptumError, TryAgainError
-
-T = TypeVar("T")
+from septum.forge import JOB_TOKEN, TOKEN, ForgeError, Trouble, asked, open_client, token_of
 
 DEFAULT_BRANCH = "default-branch"
 TAG = "tag:"
-TOKEN = "SEPTUM_GITLAB_TOKEN"  # noqa: S105 - the name of a variable
-JOB_TOKEN = "CI_JOB_TOKEN"  # noqa: S105
 _NEEDED = ("CI_SERVER_URL", "CI_PROJECT_ID", "CI_JOB_NAME")
 _MOST_PIPELINES = 50
-_TIMEOUT_S = 60.0
 _RETRIES = 4
 _CHUNK_B = 1 << 16
-_FORBIDDEN = frozenset({401, 403})
-_GONE = frozenset({404, 410})
-_TOO_MANY, _SERVER_ERROR = 429, 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +79,7 @@ def forge_of(environ: Mapping[str, str]) -> Forge | None:
     """
     if any(not environ.get(name) for name in _NEEDED):
         return None
-    better = read_variable(environ, TOKEN)
-    token = better or read_variable(environ, JOB_TOKEN)
+    token, better = token_of(environ)
     if not token:
         raise NotComparableError(
             "compare: no token to ask GitLab for the reference with",
@@ -102,7 +93,7 @@ def forge_of(environ: Mapping[str, str]) -> Forge | None:
         job=job,
         pipeline=environ.get("CI_PIPELINE_ID", ""),
         token=token,
-        lists=bool(better),
+        lists=better,
         ca_file=environ.get("CI_SERVER_TLS_CA_FILE", ""),
     )
 
@@ -177,18 +168,7 @@ class _Store:
 
 
 def _client(forge: Forge) -> Any:
-    import gitlab
-
-    return gitlab.Gitlab(
-        forge.url,
-        private_token=forge.token.reveal() if forge.lists else None,
-        job_token=None if forge.lists else forge.token.reveal(),
-        timeout=_TIMEOUT_S,
-        retry_transient_errors=True,
-        # Pages of a list are asked from the host that we know, whatever the answer calls it.
-        keep_base_url=True,
-        session=session(forge.ca_file),
-    )
+    return open_client(forge.url, forge.token, better=forge.lists, ca_file=forge.ca_file)
 
 
 def _by_ref(forge: Forge, project: Any, ref: str, store: _Store) -> Artifact | None:
@@ -254,49 +234,37 @@ def _asked(forge: Forge, ask: Callable[[], object]) -> bool:
         NotComparableError: It does not let us, or is no GitLab.
         TryAgainError: It does not answer, or says that it cannot.
     """
-    import gitlab
-    import requests
-
     try:
-        ask()
-    except gitlab.GitlabError as error:
-        return _judged(forge, error)
-    except requests.exceptions.SSLError as error:
-        raise NotComparableError(
-            f"compare: the certificate of {forge.url} was not accepted",
-            evidence=str(error)[:300],
-            fix="name its authorities in the CI variable CI_SERVER_TLS_CA_FILE, as the runner does",
-        ) from error
-    except (requests.exceptions.RequestException, ValueError) as error:
-        # ValueError: a Retry-After that is no number.
-        raise _unavailable(forge, type(error).__name__) from error
+        asked(ask)
+    except ForgeError as error:
+        if error.trouble is Trouble.ABSENT:
+            return False
+        raise _judged(forge, error) from error
     return True
 
 
-def _judged(forge: Forge, error: Any) -> bool:
-    status = error.response_code
-    if status in _GONE:
-        return False
-    words = printable(str(error.error_message), 200)
-    if status in _FORBIDDEN:
-        used = TOKEN if forge.lists else JOB_TOKEN
-        raise NotComparableError(
-            f"compare: {forge.url} does not let {used} read the artifacts of project {forge.project}",
-            evidence=f"HTTP {status}: {words}",
-            fix=f"set {TOKEN} to a project access token with the scope 'read_api' and the role Developer",
-        ) from error
-    if status is None or status == _TOO_MANY or status >= _SERVER_ERROR:
-        raise _unavailable(forge, f"HTTP {status}: {words}") from error
-    raise NotComparableError(
-        f"compare: {forge.url} did not understand the question for artifacts",
-        evidence=f"HTTP {status}: {words}",
-        fix="check CI_SERVER_URL; or name the reference by a path or a URL",
-    ) from error
-
-
-def _unavailable(forge: Forge, evidence: str) -> SeptumError:
-    return TryAgainError(
-        f"compare: {forge.url} did not answer",
-        evidence=evidence,
-        fix="try again later; nothing is wrong with the results",
+def _judged(forge: Forge, error: ForgeError) -> SeptumError:
+    if error.trouble is Trouble.UNAVAILABLE:
+        return TryAgainError(
+            f"compare: {forge.url} did not answer",
+            evidence=error.evidence,
+            fix="try again later; nothing is wrong with the results",
+        )
+    used = TOKEN if forge.lists else JOB_TOKEN
+    what, fix = {
+        Trouble.UNTRUSTED: (
+            f"the certificate of {forge.url} was not accepted",
+            "name its authorities in the CI variable CI_SERVER_TLS_CA_FILE, as the runner does",
+        ),
+        Trouble.FORBIDDEN: (
+            f"{forge.url} does not let {used} read the artifacts of project {forge.project}",
+            f"set {TOKEN} to a project access token with the scope 'read_api' and the role Developer",
+        ),
+    }.get(
+        error.trouble,
+        (
+            f"{forge.url} did not understand the question for artifacts",
+            "check CI_SERVER_URL; or name the reference by a path or a URL",
+        ),
     )
+    return NotComparableError(f"compare: {what}", evidence=error.evidence, fix=fix)

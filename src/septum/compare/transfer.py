@@ -50,13 +50,17 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def within(deadline_s: float, what: str, work: Callable[[], T]) -> T:
+class LateError(Exception):
+    """Something was not done in time."""
+
+
+def in_time(deadline_s: float, work: Callable[[], T]) -> T:
     """Do something that talks to the network, for so long at most.
 
     In a thread: neither a name server nor a server that sends one byte a minute can hold us longer.
 
     Raises:
-        TryAgainError: It is not done in time.
+        LateError: It is not done in time.
     """
     outcome: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
@@ -70,13 +74,25 @@ def within(deadline_s: float, what: str, work: Callable[[], T]) -> T:
     try:
         result, error = outcome.get(timeout=deadline_s)
     except queue.Empty:
+        raise LateError(f"not done within {deadline_s:.0f} s") from None
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]
+
+
+def within(deadline_s: float, what: str, work: Callable[[], T]) -> T:
+    """The same, for what brings something here.
+
+    Raises:
+        TryAgainError: It is not there in time.
+    """
+    try:
+        return in_time(deadline_s, work)
+    except LateError:
         raise TryAgainError(
             f"compare: {what} was not there within {deadline_s:.0f} s",
             fix="try again later; nothing is wrong with the results",
         ) from None
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]
 
 
 def session(ca_file: str = "") -> Any:

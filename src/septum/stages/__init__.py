@@ -4,20 +4,24 @@ Each stage takes its options and a function that takes lines for people, and ret
 """
 
 from septum.stages.cancel import cancel
-from septum.stages.collect import Collected, check_engines, collect, retire_results
+from septum.stages.collect import Collected, check_engines, collect, is_collected, retire_results
 from septum.stages.prepare import make_plan, prepare
 from septum.stages.submit import Submitted, submit
+from septum.stages.sweep import Swept, sweep
 from septum.stages.wiring import Options
 
 __all__ = [
     "Collected",
     "Options",
     "Submitted",
+    "Swept",
     "cancel",
     "check_engines",
     "collect",
+    "is_collected",
     "make_plan",
     "prepare",
     "retire_results",
     "submit",
+    "sweep",
 ]

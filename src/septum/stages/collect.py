@@ -20,9 +20,21 @@ from septum.errors import (
 )
 from septum.plan import Plan
 from septum.signals import removing_on_signal
-from septum.stages.wiring import ENDED, Options, Say, check_cluster, load_profile, open_backend, open_credentials
+from septum.stages.wiring import (
+    ENDED,
+    Options,
+    Say,
+    check_cluster,
+    has_own_name,
+    image_on_worker,
+    load_profile,
+    make_receipt,
+    open_backend,
+    open_credentials,
+    tag_of,
+)
 from septum.state import Receipt, State
-from septum.states import PartState
+from septum.states import JobState, PartState
 
 if TYPE_CHECKING:
     from septum.clusters.profile import Profile
@@ -69,21 +81,35 @@ def collect(options: Options, say: Say, clock: Clock) -> Collected:
         return _collect_locked(options, say, clock)
 
 
+def is_collected(options: Options) -> bool:
+    """Whether the run in the state folder has its results already."""
+    state = State(options.state)
+    if not state.ledger_path.is_file():
+        return False
+    with state.open_ledger() as ledger:
+        return any(row.state is PartState.MERGED for row in ledger.rows())
+
+
 def _collect_locked(options: Options, say: Say, clock: Clock) -> Collected:
     from septum import publish
     from septum.finish import bring_to_storage, check_size, note_failure
 
     state = State(options.state)
     plan = state.load_plan()
-    receipt = state.load_receipt()
     profile = load_profile(options)
+    receipt, is_guess = _receipt(state, plan, profile, options, clock)
     if receipt.plan != plan.hash:
         raise StateError("receipt: it belongs to another plan", fix="submit this plan first with 'septum submit'")
     check_cluster(receipt, profile, options)
     run = state.run(plan, receipt.tag)
     with state.open_ledger() as ledger:
         # Before anything is cleared: the results of a run that has been collected must stay.
-        _check_ledger(ledger, receipt)
+        ledger.begin(plan_hash=plan.hash, tag=receipt.tag, parts=(part.id for part in plan.parts), now_s=clock.now())
+        _check_ledger(ledger)
+        if is_guess:
+            _find(run, ledger, profile, options, say)
+            state.write_values(plan, image=image_on_worker(plan, profile))
+            state.store_receipt(receipt)
         retire_results(plan, options, say)
 
         logs = state.folder / "logs"
@@ -223,9 +249,6 @@ def _collect(
         open_backend(run, profile, supervisor.credentials, options) as backend,
         removing_on_signal(backend, say),
     ):
-        if profile.method == "local":
-            going = ledger.rows(PartState.IDLE, PartState.RUNNING, PartState.HELD)
-            backend.submit([run.plan.by_id[row.id] for row in going], lease_until_s=0)
         foreseen = Foresight(run.plan, ledger, options.environ)
         collector = Collector(
             run=run,
@@ -236,33 +259,72 @@ def _collect(
             keep_fresh=lambda now_s: [*supervisor.check(now_s), *foreseen()],
             say=say,
             clock=clock,
+            until_s=options.until_s,
+            gap_s=options.gap_s,
+            anew=profile.method == "local",
         )
         try:
             outcome = collector.collect()
-            if outcome.error is not None and not outcome.results:
-                raise outcome.error
         except _HOPELESS:
             _clean_queue(backend, say)
             raise
+        if outcome.error is not None and not outcome.results:
+            _clear_up(backend, outcome, options, say)
+            raise outcome.error
         published = settle(outcome, merger.contents, supervisor.credentials)
-        _clean_queue(backend, say)
+        _clear_up(backend, outcome, options, say)
     return outcome, published
 
 
-def _check_ledger(ledger: Ledger, receipt: Receipt) -> None:
-    facts, rows = ledger.facts(), ledger.rows()
-    unsent = sum(row.state is PartState.PLANNED for row in rows)
-    if unsent or not rows:
+def _clear_up(backend: Backend, outcome: Outcome, options: Options, say: Say) -> None:
+    """Remove the jobs of a run that ended; of one without all parts, in a pipeline, the outputs that are good stay.
+
+    There a CI job that is retried begins without the files of this one, and runs the failed parts only.
+    """
+    if not outcome.failed or not has_own_name(options):
+        _clean_queue(backend, say)
+        return
+    try:
+        backend.remove(None, ended=False)
+        backend.judge({row.id: row.cause or "E300" for row in outcome.failed})
+        say("the outputs of the other parts wait on the cluster: this CI job, retried, runs the failed parts only")
+    except SeptumError as error:
+        say(f"warning: {error.what}; the jobs leave the queue by themselves")
+
+
+def _receipt(state: State, plan: Plan, profile: Profile, options: Options, clock: Clock) -> tuple[Receipt, bool]:
+    """What submit left; in a pipeline, where it is lost, what it must have been, and that this is a guess."""
+    try:
+        return state.load_receipt(), False
+    except StateError:
+        if not has_own_name(options) or profile.method == "local":
+            raise
+    return make_receipt(plan, tag_of(state, plan, options), profile, options, now_s=clock.now()), True
+
+
+def _find(run: Run, ledger: Ledger, profile: Profile, options: Options, say: Say) -> None:
+    """Look whether the cluster knows a run of which nothing is left here but its plan.
+
+    Raises:
+        StateError: It does not.
+    """
+    with (
+        open_credentials(profile, options, say) as supervisor,
+        open_backend(run, profile, supervisor.credentials, options) as backend,
+    ):
+        reports = backend.poll([row.id for row in ledger.rows()], everything=True) or {}
+    known = sum(report.state is not JobState.LOST for report in reports.values())
+    if not known:
         raise StateError(
-            f"run: {unsent or 'all'} parts have not been submitted", fix="submit them first with 'septum submit'"
+            f"receipt: there is none in {run.folder}, and the cluster knows no job of this run",
+            evidence=f"looked for {run.tag} at {profile.schedd}, in queue and history",
+            fix="submit first with 'septum submit'",
         )
-    if (facts.get("plan"), facts.get("tag")) != (receipt.plan, receipt.tag):
-        raise StateError(
-            "ledger: it belongs to another run than the receipt",
-            evidence=f"ledger {facts.get('tag')}, receipt {receipt.tag}",
-            fix="keep the whole state folder between the CI jobs, or run again from the first",
-        )
-    if any(row.state is PartState.MERGED for row in rows):
+    say(f"the receipt is lost; the cluster knows {known} of {len(run.plan.parts)} parts of {run.tag}")
+
+
+def _check_ledger(ledger: Ledger) -> None:
+    if any(row.state is PartState.MERGED for row in ledger.rows()):
         raise StateError(
             "run: it has been collected already",
             fix="its results were in the result folder; run again to make them anew",

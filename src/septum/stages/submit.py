@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
-import contextlib
-import secrets
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from septum.backends.base import Backend, JobReport, Run, run_tag
-from septum.errors import StateError, SubmitRefusedError
-from septum.plan import Part, Plan
+from septum.backends.base import Run
+from septum.errors import ConfigError
+from septum.feed import Feeder
+from septum.plan import Plan
 from septum.signals import removing_on_signal
-from septum.stages.wiring import Options, Say, load_profile, open_backend, open_credentials
+from septum.stages.wiring import (
+    Options,
+    Say,
+    image_on_worker,
+    load_profile,
+    make_receipt,
+    open_backend,
+    open_credentials,
+    tag_of,
+)
 from septum.state import Receipt, State
-from septum.states import HoldAction, JobState, PartState, hold_of
+from septum.states import PartState
+from septum.units import count, show_duration
 
 if TYPE_CHECKING:
     from septum.clusters.profile import Profile
     from septum.collect import Clock
     from septum.credentials import Credentials
-    from septum.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """What a submission did: parts that are new in the queue, and parts whose jobs were there already."""
+    """What a submission did.
+
+    Attributes:
+        receipt: The receipt.
+        new: Parts that are new in the queue.
+        attached: Parts whose jobs were there already.
+        waiting: Parts that collect submits, when there is room for them.
+    """
 
     receipt: Receipt
     new: int
     attached: int
+    waiting: int = 0
 
 
 def submit(options: Options, say: Say, clock: Clock) -> Submitted:
@@ -53,31 +70,20 @@ def _submit(options: Options, say: Say, clock: Clock) -> Submitted:
     state = State(options.state)
     plan = state.load_plan()
     profile = load_profile(options)
-    tag = _tag(state, plan, options)
+    tag = tag_of(state, plan, options)
     run = state.run(plan, tag)
-    if len(plan.parts) > profile.max_jobs_per_owner:
-        raise SubmitRefusedError(
-            f"cluster: {len(plan.parts)} parts are more than the {profile.max_jobs_per_owner} jobs of one owner",
-            fix="put more work into each part",
-        )
+    _check_hours(plan, profile)
     if plan.publish is not None:
         check_before(plan.publish, [merge.result for merge in plan.merges], options.environ)
     _announce_image(plan, profile, say)
-    state.write_values(plan, image=_image_on_worker(plan, profile))
-    receipt = Receipt(
-        tag=tag,
-        plan=plan.hash,
-        cluster=options.cluster,
-        collector=profile.collector,
-        schedd=profile.schedd,
-        submitted_s=int(clock.now()),
-    )
+    state.write_values(plan, image=image_on_worker(plan, profile))
+    receipt = make_receipt(plan, tag, profile, options, now_s=clock.now())
     with state.open_ledger() as ledger:
         ledger.begin(plan_hash=plan.hash, tag=tag, parts=(part.id for part in plan.parts), now_s=clock.now())
         if profile.method == "local":
-            new = _note_local(ledger, clock)
+            # They are processes of the septum that collects.
             state.store_receipt(receipt)
-            return Submitted(receipt=receipt, new=new, attached=0)
+            return Submitted(receipt=receipt, new=len(ledger.rows(PartState.PLANNED)), attached=0)
         with open_credentials(profile, options, say) as supervisor:
             supervisor.credentials.require_life(clock.now(), _needed_s(plan, profile))
             lint_sent(plan, sorted(run.sent.glob("*.tar*")))
@@ -86,24 +92,14 @@ def _submit(options: Options, say: Say, clock: Clock) -> Submitted:
                 open_backend(run, profile, supervisor.credentials, options) as backend,
                 removing_on_signal(backend, say),
             ):
-                new, attached = _submit_missing(run, backend, ledger, profile, clock)
+                feeder = Feeder(
+                    run=run, backend=backend, ledger=ledger, profile=profile, gap_s=options.gap_s, say=say, clock=clock
+                )
+                attached = feeder.take_stock(anew=True)
+                new = feeder.feed(all_or_none=True)
+            waiting = len(ledger.rows(PartState.PLANNED))
         state.store_receipt(receipt)
-    return Submitted(receipt=receipt, new=new, attached=attached)
-
-
-def _tag(state: State, plan: Plan, options: Options) -> str:
-    """The run's tag: of the pipeline; outside of GitLab that of the ledger, or a new one.
-
-    Two people's laptops may run the same plan as the same account: their runs are not the same run.
-    """
-    if options.environ.get("CI_PIPELINE_ID") or options.environ.get("SEPTUM_RUN"):
-        return run_tag(plan, options.environ, prefix=options.prefix)
-    # The ledger has it before anything is submitted; the receipt only when all is.
-    with contextlib.suppress(StateError), state.open_ledger() as ledger:
-        facts = ledger.facts()
-        if facts.get("plan") == plan.hash and facts.get("tag"):
-            return facts["tag"]
-    return run_tag(plan, {"SEPTUM_RUN": secrets.token_hex(8)}, prefix=options.prefix)
+    return Submitted(receipt=receipt, new=new, attached=attached, waiting=waiting)
 
 
 def _needed_s(plan: Plan, profile: Profile) -> float:
@@ -123,48 +119,21 @@ def _announce_image(plan: Plan, profile: Profile, say: Say) -> None:
         say(f"note: cluster {profile.name} starts no images; the parts run as they are, not in {plan.image}")
 
 
-def _image_on_worker(plan: Plan, profile: Profile) -> str:
-    if profile.method == "local":
-        return ""
-    from septum.backends.htcondor.description import worker_image
+def _check_hours(plan: Plan, profile: Profile) -> None:
+    """Look whether the run asks for more CPU time than its author allows.
 
-    return worker_image(plan.image, profile)
-
-
-def _note_local(ledger: Ledger, clock: Clock) -> int:
-    planned = ledger.rows(PartState.PLANNED)
-    ledger.move_all({row.id: (PartState.IDLE, {"job": f"local.{row.id}"}) for row in planned}, now_s=clock.now())
-    return len(planned)
-
-
-def _submit_missing(run: Run, backend: Backend, ledger: Ledger, profile: Profile, clock: Clock) -> tuple[int, int]:
-    """Look for jobs of this run first, take up those that are there, and submit the rest."""
-    open_rows = [
-        row
-        for row in ledger.rows()
-        if row.state in {PartState.PLANNED, PartState.IDLE, PartState.RUNNING, PartState.HELD}
-    ]
-    reports = backend.poll([row.id for row in open_rows], everything=True) or {}
-    stuck = [part for part, report in reports.items() if _never_spooled(report)]
-    if stuck:
-        backend.remove(stuck)
-    present = {
-        part: report
-        for part, report in reports.items()
-        if not _never_spooled(report) and report.state not in {JobState.LOST, JobState.REMOVED}
-    }
-    planned = {row.id for row in open_rows if row.state is PartState.PLANNED}
-    ledger.move_all(
-        {part: (PartState.IDLE, {"job": report.job}) for part, report in present.items() if part in planned},
-        now_s=clock.now(),
-    )
-    missing: list[Part] = [run.plan.by_id[row.id] for row in open_rows if row.id not in present]
-    if missing:
-        jobs = backend.submit(missing, lease_until_s=clock.now() + profile.lease)
-        ledger.move_all({part: (PartState.IDLE, {"job": job}) for part, job in jobs.items()}, now_s=clock.now())
-    return len(missing), len(present)
-
-
-def _never_spooled(report: JobReport) -> bool:
-    """Whether a job waits for files that a client that is gone did not send."""
-    return report.state is JobState.HELD and hold_of(report.hold_code or 0).action is HoldAction.WAIT
+    Raises:
+        ConfigError: It does.
+    """
+    if plan.limits.cpu_hours is None:
+        return
+    request = plan.request
+    cpus, time_s = request.cpus or profile.default_cpus, request.time_s or profile.default_time
+    hours = len(plan.parts) * cpus * time_s / 3600
+    if hours > plan.limits.cpu_hours:
+        raise ConfigError(
+            f"limits: the run may take {hours:,.0f} hours of CPU, and 'limits: cpu-hours' allows "
+            f"{plan.limits.cpu_hours:,.0f}",
+            evidence=f"{count(len(plan.parts), 'part')} × {count(cpus, 'core')} × {show_duration(time_s)} each",
+            fix=f"lower 'resources: time', or allow it: limits: {{cpu-hours: {math.ceil(hours)}}}",
+        )

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from septum.backends.base import Backend, Run
+from septum.backends.base import Backend, Run, run_tag
 from septum.errors import StateError
-from septum.state import Receipt
+from septum.state import Receipt, State
 
 if TYPE_CHECKING:
     from septum.clusters.profile import Profile
     from septum.credentials import Credentials, Supervisor
-    from septum.plan import Publish
+    from septum.plan import Plan, Publish
 
 Say = Callable[[str], None]
 ENDED = "ended"
@@ -36,6 +37,8 @@ class Options:
         state: The state folder.
         result: The result folder.
         environ: The environment.
+        until_s: When collect leaves, in seconds since the epoch, whatever still runs; None for never.
+        gap_s: The longest time between two collects, in seconds, that the jobs have to outlive.
     """
 
     config: Path
@@ -46,6 +49,8 @@ class Options:
     state: Path = Path(".septum")
     result: Path = Path("result")
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    until_s: float | None = None
+    gap_s: float = 0.0
 
     @property
     def root(self) -> Path:
@@ -60,6 +65,47 @@ def load_profile(options: Options, *, complete: bool = True) -> Profile:
     return load(
         options.cluster, environ=options.environ, root=options.root, overrides=options.overrides, complete=complete
     ).profile
+
+
+def tag_of(state: State, plan: Plan, options: Options) -> str:
+    """The run's tag: of the pipeline; outside of GitLab that of the ledger, or a new one.
+
+    Two people's laptops may run the same plan as the same account: their runs are not the same run.
+    """
+    if has_own_name(options):
+        return run_tag(plan, options.environ, prefix=options.prefix)
+    # The ledger has it before anything is submitted; the receipt only when all is.
+    with contextlib.suppress(StateError), state.open_ledger() as ledger:
+        facts = ledger.facts()
+        if facts.get("plan") == plan.hash and facts.get("tag"):
+            return facts["tag"]
+    return run_tag(plan, {"SEPTUM_RUN": secrets.token_hex(8)}, prefix=options.prefix)
+
+
+def has_own_name(options: Options) -> bool:
+    """Whether the environment names the run, so that it is found again without any file: in a pipeline of GitLab."""
+    return bool(options.environ.get("CI_PIPELINE_ID") or options.environ.get("SEPTUM_RUN"))
+
+
+def make_receipt(plan: Plan, tag: str, profile: Profile, options: Options, *, now_s: float) -> Receipt:
+    """The receipt of a run that is on this cluster."""
+    return Receipt(
+        tag=tag,
+        plan=plan.hash,
+        cluster=options.cluster,
+        collector=profile.collector,
+        schedd=profile.schedd,
+        submitted_s=int(now_s),
+    )
+
+
+def image_on_worker(plan: Plan, profile: Profile) -> str:
+    """The image as the workers of a cluster name it; empty for none."""
+    if profile.method == "local":
+        return ""
+    from septum.backends.htcondor.description import worker_image
+
+    return worker_image(plan.image, profile)
 
 
 def check_cluster(receipt: Receipt, profile: Profile, options: Options) -> None:

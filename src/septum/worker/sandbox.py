@@ -52,6 +52,12 @@ def log_names(part_id: str) -> tuple[str, str]:
     return f"septum-{part_id}.stdout", f"septum-{part_id}.stderr"
 
 
+def kept_name(name: str, job: int) -> str:
+    """The name under which a log or a status of an earlier job of a part is kept: `septum-0002.job1.stderr`."""
+    stem, _, ending = name.rpartition(".")
+    return f"{stem}.job{job}.{ending}"
+
+
 def returned_names(plan: Plan, part_id: str) -> list[str]:
     """All that comes back from a part besides its logs: the status file and every declared output."""
     return [status_name(part_id), *(output_name(part_id, number) for number in range(len(plan.outputs)))]

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from septum.backends.base import JobReport, Run
+from septum.backends.base import BY_ITS_RUN, REMOVED_BY_US, JobReport, Run
 from septum.backends.htcondor.bindings import Bindings, CallError, as_septum_error, permission_fix
-from septum.backends.htcondor.description import chunks, describe, items, lease_expression
+from septum.backends.htcondor.description import avoid_list, describe, items, lease_expression
 from septum.credentials.lint import lint_description
 from septum.credentials.provider import Kind
 from septum.errors import AuthenticationError, IdentityError, NotAuthorizedError, SeptumError, TryAgainError
@@ -39,7 +39,8 @@ MAX_LISTED = 1000
 _ATTRIBUTES = [
     "SeptumPart", "ClusterId", "ProcId", "JobStatus", "EnteredCurrentStatus", "ServerTime", "NumJobStarts", "NumHolds",
     "HoldReason", "HoldReasonCode", "HoldReasonSubCode", "ExitCode", "ExitBySignal", "ExitSignal", "RemoveReason",
-    "RemoteHost", "LastRemoteHost", "StageInFinish", "ResidentSetSize_RAW",
+    "RemoteHost", "LastRemoteHost", "StageInFinish", "ResidentSetSize_RAW", "SeptumNumber", "SeptumJudged",
+    "SeptumCollected", "NumShadowStarts", "LastRejMatchReason",
 ]  # fmt: skip
 
 
@@ -83,35 +84,35 @@ class HTCondorBackend:
         self._mine = f'SeptumRun == "{run.tag}"'  # a tag has no character that needs quoting, see run_tag
         self._counts: dict[str, int] = {}
         self._jobs: dict[str, tuple[int, int]] = {}
+        self._avoided: frozenset[str] = frozenset()
+        self._ticket_handed = False
         self._bindings = _open(profile, credentials, run.sent)
         self._proxy_ends = _proxy_ends(credentials)
 
-    def submit(self, parts: Sequence[Part], *, lease_until_s: float) -> Mapping[str, str]:
-        """Submit parts in bulk, their files with them."""
+    def submit(
+        self, parts: Sequence[Part], *, lease_until_s: float, number: int = 1, memory_b: int | None = None
+    ) -> Mapping[str, str]:
+        """Submit parts in one cluster, their files with them."""
         commands = describe(
             self._run.plan,
             self._profile,
             tag=self._run.tag,
             lease_until_s=lease_until_s,
             proxy_file=self._credentials.proxy_file,
+            number=number,
+            memory_b=memory_b,
+            avoided=self._avoided,
         )
         lint_description(commands, self._credentials.folder)
         self._hand_over_ticket()
-        jobs: dict[str, str] = {}
-        try:
-            for chunk in chunks(parts, self._profile):
-                found = self._call("submit", "submitting", commands=commands, items=items(self._run.plan, chunk))
-                for number, part in enumerate(chunk):
-                    self._jobs[part.id] = (found["cluster"], found["first"] + number)
-                    jobs[part.id] = f"{found['cluster']}.{found['first'] + number}"
-        except SeptumError as error:
-            self._remove_after(error, parts)
-            raise
-        return jobs
+        self._counts = {}  # a job that ends at once in the place of another changes no number
+        found = self._call("submit", "submitting", commands=commands, items=items(self._run.plan, parts))
+        self._jobs |= {part.id: (found["cluster"], found["first"] + proc) for proc, part in enumerate(parts)}
+        return {part.id: f"{found['cluster']}.{found['first'] + proc}" for proc, part in enumerate(parts)}
 
     def _hand_over_ticket(self) -> None:
-        """Give the site a Kerberos credential for the jobs, where it wants one."""
-        if not self._profile.send_credential:
+        """Give the site a Kerberos credential for the jobs, where it wants one: once, before the first of them."""
+        if not self._profile.send_credential or self._ticket_handed:
             return
         from septum.credentials.kerberos import produce
 
@@ -121,22 +122,11 @@ class HTCondorBackend:
         for left in reversed(range(CREDMON_TRIES)):
             try:
                 self._call("store_credential", "storing the jobs' Kerberos credential", credential=text)
+                self._ticket_handed = True
                 break
             except TryAgainError:
                 if not left:
                     raise
-
-    def _remove_after(self, error: SeptumError, parts: Sequence[Part]) -> None:
-        """Remove what a failed submission left behind, and say so in its error.
-
-        By part and not by job: the answer to a call that was given up may have been lost after the jobs were there.
-        """
-        try:
-            gone = self.remove([part.id for part in parts])
-            note = f"{gone} jobs of this submission have been removed again" if gone else ""
-        except SeptumError as second:
-            note = f"jobs may be left in the queue: {second.what}; the end of their lease removes them"
-        error.evidence = "\n".join(line for line in (error.evidence, note) if line)
 
     def poll(self, awaited: Collection[str], *, everything: bool) -> Mapping[str, JobReport] | None:
         """One summary query; the jobs themselves only when a number changed."""
@@ -184,18 +174,32 @@ class HTCondorBackend:
     def extend(self, lease_until_s: float) -> None:
         """Extend the lease with one edit, whatever the number of jobs."""
         not_ended = f"{self._mine} && JobStatus != 4 && JobStatus != 3"
+        self._edit(not_ended, "TimerRemove", lease_expression(lease_until_s), doing="extending the lease")
+
+    def _edit(self, constraint: str, attribute: str, expression: str, *, doing: str) -> None:
         try:
-            self._call(
-                "edit",
-                "extending the lease",
-                constraint=not_ended,
-                attribute="TimerRemove",
-                expression=lease_expression(lease_until_s),
-            )
+            self._call("edit", doing, constraint=constraint, attribute=attribute, expression=expression)
         except SeptumError:
             # HTCondor has the same words for a refused edit and for one that no job is left for.
-            if any(self._call("summary", "looking at the queue", constraint=not_ended).values()):
+            if any(self._call("summary", "looking at the queue", constraint=constraint).values()):
                 raise
+
+    def judge(self, causes: Mapping[str, str]) -> None:
+        """Write it with one edit, and one for each code of an error; jobs that are gone are left out."""
+        self._edit(self._mine, "SeptumCollected", "true", doing="noting that the run ended")
+        by_code: dict[str, list[str]] = {}
+        for part, code in causes.items():
+            by_code.setdefault(code, []).append(part)
+        for code, parts in by_code.items():
+            for start in range(0, len(parts), MAX_LISTED):
+                chosen = self._mine + _restriction(parts[start : start + MAX_LISTED])
+                self._edit(chosen, "SeptumJudged", f'"{code}"', doing="noting why parts failed")
+
+    def avoid(self, hosts: Collection[str]) -> None:
+        """Avoid hosts with one edit, whatever the number of jobs; jobs that are submitted later avoid them, too."""
+        self._avoided = frozenset(hosts)
+        waiting = f"{self._mine} && JobStatus != 4 && JobStatus != 3"
+        self._edit(waiting, "SeptumAvoid", avoid_list(self._avoided), doing="avoiding hosts")
 
     def refresh(self) -> Sequence[str]:
         """Delegate a renewed proxy to the jobs that have not ended: HTCondor takes it for one job at a time."""
@@ -213,15 +217,18 @@ class HTCondorBackend:
         self._proxy_ends = ends
         return [f"{len(failures)} of {len(jobs)} jobs keep their old proxy ({failures[0]})"] if failures else []
 
-    def remove(self, parts: Sequence[str] | None) -> int:
+    def remove(self, parts: Sequence[str] | None, *, reason: str = BY_ITS_RUN, ended: bool = True) -> int:
         """Remove jobs of this run and of no other."""
+        self._counts = {}
+        mine = self._mine if ended else f"{self._mine} && JobStatus != 4"
         if parts is None:
-            return self._remove(self._mine)
+            return self._remove(mine, reason)
         batches = [parts[start : start + MAX_LISTED] for start in range(0, len(parts), MAX_LISTED)]
-        return sum(self._remove(self._mine + _restriction(batch)) for batch in batches)
+        return sum(self._remove(mine + _restriction(batch), reason) for batch in batches)
 
-    def _remove(self, constraint: str) -> int:
-        return int(self._call("remove", "removing jobs", constraint=constraint, reason="septum: removed by its run"))
+    def _remove(self, constraint: str, reason: str) -> int:
+        text = f"{REMOVED_BY_US} {reason}"
+        return int(self._call("remove", "removing jobs", constraint=constraint, reason=text))
 
     def close(self) -> None:
         """End the worker process; the jobs go on."""
@@ -234,7 +241,7 @@ class HTCondorBackend:
             cluster, proc = self._jobs[part]
             by_cluster.setdefault(cluster, []).append(proc)
         clauses = [
-            f"(ClusterId == {cluster} && {_any_number('ProcId', procs)})" for cluster, procs in by_cluster.items()
+            f"(ClusterId == {cluster} && {any_number('ProcId', procs)})" for cluster, procs in by_cluster.items()
         ]
         return f"{self._mine} && ({' || '.join(clauses)})"
 
@@ -314,7 +321,7 @@ def _restriction(parts: Sequence[str]) -> str:
     return f' && stringListMember(SeptumPart, "{",".join(parts)}")'  # ids are digits and need no quoting
 
 
-def _any_number(attribute: str, numbers: Sequence[int]) -> str:
+def any_number(attribute: str, numbers: Sequence[int]) -> str:
     """A constraint that a number is one of some, written as ranges: short for jobs that end in order."""
     ordered = sorted(numbers)
     ranges: list[list[int]] = []
@@ -328,6 +335,9 @@ def _any_number(attribute: str, numbers: Sequence[int]) -> str:
         for low, high in ranges
     ]
     return f"({' || '.join(clauses)})"
+
+
+_REASONS = {JobState.HELD: "HoldReason", JobState.IDLE: "LastRejMatchReason"}
 
 
 def _report(ad: Mapping[str, Any], *, gone: bool) -> JobReport:
@@ -352,10 +362,15 @@ def _report(ad: Mapping[str, Any], *, gone: bool) -> JobReport:
         hold_code=code,
         released_times=int(ad.get("NumHolds") or 0),
         since_s=max(0, now - entered) if now and entered else 0,
-        reason=str(ad.get("HoldReason" if state is JobState.HELD else "RemoveReason") or ""),
+        reason=str(ad.get(_REASONS.get(state, "RemoveReason")) or ""),
         timed_out=code is not None and hold_of(code).action is HoldAction.TIMEOUT,
         host=str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or "").rpartition("@")[2],
         memory_b=_memory(ad.get("ResidentSetSize_RAW")),
+        number=int(ad.get("SeptumNumber") or 1),
+        starts=int(ad.get("NumShadowStarts") or 0),
+        hold_subcode=int(ad.get("HoldReasonSubCode") or 0),
+        judged=str(ad.get("SeptumJudged") or ""),
+        collected=ad.get("SeptumCollected") is True,
     )
 
 

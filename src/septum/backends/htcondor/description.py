@@ -6,13 +6,14 @@ What a user wrote never stands here: parts are named by their id, and their valu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from septum.errors import SubmitRefusedError
 from septum.plan import Part, Plan
-from septum.states import MAX_RELEASES, releasable_codes
+from septum.states import EVICTED_SUBCODE, MAX_RELEASES, MAX_STARTS, releasable_codes
 from septum.worker.sandbox import WRAPPER, log_names, returned_names, sent_names
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 NEVER_S = 2_000_000_000
 """A time that no lease reaches (2033): what `TimerRemove` is for jobs that have ended."""
 RELEASE_AFTER_S = 60
+AVOID = "MY.SeptumAvoid"
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def worker_image(image: str | None, profile: Profile) -> str:
@@ -53,8 +56,21 @@ def lease_expression(lease_until_s: float) -> str:
     return f"ifThenElse(JobStatus == 4, {NEVER_S}, {math.ceil(lease_until_s)})"
 
 
+def avoid_list(hosts: Collection[str]) -> str:
+    """The value of `SeptumAvoid`: hosts on which no job of a run may start."""
+    return quote(",".join(sorted(host for host in hosts if _HOST.fullmatch(host))))
+
+
 def describe(
-    plan: Plan, profile: Profile, *, tag: str, lease_until_s: float, proxy_file: Path | None
+    plan: Plan,
+    profile: Profile,
+    *,
+    tag: str,
+    lease_until_s: float,
+    proxy_file: Path | None,
+    number: int = 1,
+    memory_b: int | None = None,
+    avoided: Collection[str] = (),
 ) -> dict[str, str]:
     """The submit description that all parts of a plan share.
 
@@ -64,12 +80,15 @@ def describe(
         tag: The tag of the run.
         lease_until_s: Seconds since the epoch.
         proxy_file: The X.509 proxy to delegate to the jobs, if any.
+        number: Which job of its part each of them is.
+        memory_b: The memory to ask for; None for what the plan says.
+        avoided: Hosts on which the jobs must not start.
 
     Returns:
         Submit commands and their values; `$(part)` and `$(sent)` come from the items.
     """
     request = plan.request
-    memory_b = request.memory_b or profile.default_memory
+    memory_b = memory_b or request.memory_b or profile.default_memory
     out, err = log_names("$(part)")
     releasable = " || ".join(f"HoldReasonCode == {code}" for code in releasable_codes())
     commands = {
@@ -93,17 +112,23 @@ def describe(
         "periodic_release": (
             f"({releasable}) && NumHolds <= {MAX_RELEASES} && (time() - EnteredCurrentStatus) > {RELEASE_AFTER_S}"
         ),
+        # A site that takes the slot away again and again would go on for ever.
+        "periodic_hold": f"NumShadowStarts > {MAX_STARTS + plan.retries}",
+        "periodic_hold_reason": quote(f"septum: started more than {MAX_STARTS} times and never ended"),
+        "periodic_hold_subcode": str(EVICTED_SUBCODE),
         # Outputs stay until septum has them safely, and not for ever.
         "leave_in_queue": f"JobStatus == 4 && (time() - (CompletionDate ?: time())) < {profile.keep_outputs}",
         "MY.SeptumRun": quote(tag),
         "MY.SeptumPart": '"$(part)"',
+        "MY.SeptumNumber": str(number),
+        AVOID: avoid_list(avoided),
         "MY.TimerRemove": lease_expression(lease_until_s),
         **{f"MY.{name}": literal for name, literal in sorted(profile.attributes.items())},
     }
     if request.memory_retries_b:
         commands["retry_request_memory"] = ", ".join(str(_mib(size_b)) for size_b in request.memory_retries_b)
-    if profile.requirements:
-        commands["requirements"] = f"({profile.requirements})"
+    avoid = '!stringListIMember(TARGET.Machine ?: "", MY.SeptumAvoid ?: "")'
+    commands["requirements"] = f"({profile.requirements}) && {avoid}" if profile.requirements else avoid
     image = worker_image(plan.image, profile)
     if image and profile.image_method == "singularity-image":
         commands["MY.SingularityImage"] = quote(image)
@@ -145,9 +170,3 @@ def _mib(size_b: int) -> int:
 def items(plan: Plan, parts: Sequence[Part]) -> list[dict[str, str]]:
     """The items of the queue statement: a part's id and the files that travel to it."""
     return [{"part": part.id, "sent": ",".join(sent_names(plan, part))} for part in parts]
-
-
-def chunks(parts: Sequence[Part], profile: Profile) -> list[Sequence[Part]]:
-    """Divide parts into submissions that the site takes and whose files travel in one call."""
-    size = min(profile.max_jobs_per_submission, profile.spool_batch)
-    return [parts[start : start + size] for start in range(0, len(parts), size)]

@@ -1,0 +1,116 @@
+"""GitLab's API for those who ask it: which token, a client with deadlines, and what a failed question means.
+
+What a failure means for the one who asked is for the caller to say: see `Trouble`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, TypeVar
+
+from septum.credentials.secret import Secret
+from septum.credentials.variables import read_variable
+
+T = TypeVar("T")
+
+TOKEN = "SEPTUM_GITLAB_TOKEN"  # noqa: S105 - the name of a variable
+JOB_TOKEN = "CI_JOB_TOKEN"  # noqa: S105
+_TIMEOUT_S = 60.0
+_FORBIDDEN = frozenset({401, 403})
+_ABSENT = frozenset({404, 410})
+_TOO_MANY, _SERVER_ERROR = 429, 500
+
+
+class Trouble(str, Enum):
+    """Why a question had no answer."""
+
+    ABSENT = "absent"
+    """There is no such thing, or the token may not know that there is: GitLab has one answer for both."""
+    FORBIDDEN = "forbidden"
+    """The token is not accepted, or may not ask this."""
+    UNAVAILABLE = "unavailable"
+    """GitLab does not answer, or says that it cannot."""
+    UNTRUSTED = "untrusted"
+    """Its certificate was not accepted."""
+    MISUNDERSTOOD = "misunderstood"
+    """It is no GitLab, or not one that knows this question."""
+
+
+class ForgeError(Exception):
+    """A question had no answer; the text is the evidence, on one line."""
+
+    def __init__(self, trouble: Trouble, evidence: str) -> None:
+        super().__init__(evidence)
+        self.trouble, self.evidence = trouble, evidence
+
+
+def token_of(environ: Mapping[str, str]) -> tuple[Secret, bool]:
+    """The token for GitLab: the one that was set for septum, else that of the CI job.
+
+    Returns:
+        The token, empty if there is none, and whether it is the one that was set for septum.
+
+    Raises:
+        CredentialMissingError: A variable of type file names one that cannot be read.
+    """
+    better = read_variable(environ, TOKEN)
+    return better or read_variable(environ, JOB_TOKEN), bool(better)
+
+
+def open_client(url: str, token: Secret, *, better: bool, ca_file: str = "") -> Any:
+    """A client of python-gitlab, to be closed.
+
+    Args:
+        url: GitLab's address.
+        token: As `token_of` gave it, and
+        better: whether it is more than a job token.
+        ca_file: Authorities that are trusted beside the system's.
+    """
+    import gitlab
+
+    from septum.compare.transfer import session
+
+    return gitlab.Gitlab(
+        url,
+        private_token=token.reveal() if better else None,
+        job_token=None if better else token.reveal(),
+        timeout=_TIMEOUT_S,
+        retry_transient_errors=True,
+        # Pages of a list are asked from the host that we know, whatever the answer calls it.
+        keep_base_url=True,
+        session=session(ca_file),
+    )
+
+
+def asked(ask: Callable[[], T]) -> T:
+    """Ask GitLab.
+
+    Raises:
+        ForgeError: There was no answer.
+    """
+    import gitlab
+    import requests
+
+    from septum.compare.verdicts import printable
+
+    try:
+        return ask()
+    except gitlab.GitlabError as error:
+        words = printable(str(error.error_message), 200)
+        raise ForgeError(_trouble(error.response_code), f"HTTP {error.response_code}: {words}") from error
+    except requests.exceptions.SSLError as error:
+        raise ForgeError(Trouble.UNTRUSTED, printable(str(error), 300)) from error
+    except (requests.exceptions.RequestException, ValueError) as error:
+        # ValueError: a Retry-After that is no number.
+        raise ForgeError(Trouble.UNAVAILABLE, type(error).__name__) from error
+
+
+def _trouble(status: int | None) -> Trouble:
+    if status in _ABSENT:
+        return Trouble.ABSENT
+    if status in _FORBIDDEN:
+        return Trouble.FORBIDDEN
+    if status is None or status == _TOO_MANY or status >= _SERVER_ERROR:
+        return Trouble.UNAVAILABLE
+    return Trouble.MISUNDERSTOOD
