@@ -32,8 +32,8 @@ def main(target: Path, files: list[str]) -> dict[str, float]:
     times, merged = {}, []
     if isinstance(engine, Strict) and isinstance(merging, StrictMerging):
         times = _checkpoint(engine, merging, result, files)
-        verify = merging._verify  # noqa: SLF001 - the moment between writing and verifying has no other name
-        merging._verify = lambda *args: (merged.append(time.perf_counter()), verify(*args))  # noqa: SLF001
+        back = merging._read_back  # noqa: SLF001 - the moment between writing and verifying has no other name
+        merging._read_back = lambda *args: (merged.append(time.perf_counter()), back(*args))  # noqa: SLF001
     start = time.perf_counter()
     _add(engine, merging, files[-1])
     merging.finish()

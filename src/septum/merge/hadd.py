@@ -8,14 +8,16 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from septum.errors import EngineMissingError, MergeFailedError
-from septum.merge.engine import Merging, Target
+from septum.merge.baskets import TREES, BasketReader
+from septum.merge.engine import Target
 from septum.merge.ranges import RangeMerging
-from septum.merge.rootfile import summarize
 from septum.merge.summary import FileSummary
 
 _DEADLINE_S = 4 * 3600.0
@@ -26,6 +28,8 @@ _HARMLESS = re.compile(r"^Warning in <TFileMerger::MergeRecursive>: Merging RNTu
 _BAD_WORDS = re.compile(
     r"^(Error|SysError|Fatal) in <|Recover|probably not closed|Warning in <.*([Mm]erg|Add)", re.MULTILINE
 )
+ROWS = TREES | {"ROOT::RNTuple", "ROOT::Experimental::RNTuple"}
+"""Classes that hold rows, which merging puts together and does not add up."""
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "ROOTSYS")
 
 
@@ -38,6 +42,7 @@ class Hadd:
     policies: Mapping[str, str] = field(default_factory=dict)
     two_levels: bool = True
     stamps: bool = True
+    _baskets: BasketReader = field(default_factory=lambda: BasketReader(_tree_structure), compare=False, repr=False)
 
     @functools.cached_property
     def name(self) -> str:
@@ -60,47 +65,111 @@ class Hadd:
         return f"hadd{' ' + version if version else ''} ({self.program})"
 
     def read(self, path: Path, *, name: str, expected: Sequence[str] = ()) -> FileSummary:
-        """Read a file with uproot, which shares no code with hadd."""
+        """Read a file with code that hadd shares nothing with: of trees their baskets, and all else with uproot."""
+        found = self._baskets.read(path, name=name)
+        if found is None or not set(expected) <= set(found.objects):
+            return self._summarize(path, name=name, expected=expected)
+        return found
+
+    def _summarize(self, path: Path, *, name: str, expected: Sequence[str] = ()) -> FileSummary:
+        from septum.merge.rootfile import summarize
+
         return summarize(path, name=name, expected=expected, unchecked=self.policies.get("unchecked") == "hadd")
 
-    def begin(self, target: Target) -> Merging:
+    def _reread(self, path: Path, name: str) -> FileSummary:
+        """Read a merged file, whose baskets should be those of its parts."""
+        return self._baskets.read(path, name=name, copies=True) or self._summarize(path, name=name)
+
+    def begin(self, target: Target) -> RangeMerging:
         """Begin a result."""
-        return RangeMerging(self, target)
+        return RangeMerging(self, target, reread=self._reread)
 
     def merge(self, target: Path, sources: Sequence[Path], *, title: str, titles: Sequence[str] = ()) -> None:
         """Merge ROOT files; exit code and every word on standard error count."""
         del titles  # nothing in a ROOT file is named after the part that it is from
-        # `?reproducible` fixes the dates and the identifier in the file; -k would skip broken files silently.
+        running = self.start(target, sources, title)
+        try:
+            running.wait()
+        finally:
+            running.stop()
+
+    def start(self, target: Path, sources: Sequence[Path], title: str) -> RunningHadd:
+        """Begin to merge ROOT files.
+
+        Raises:
+            MergeFailedError: It cannot be run.
+        """
+        # `?reproducible` fixes the dates and the identifier in the file; -k would skip broken files silently. With -ff
+        # the result is compressed as the first file is, and baskets are copied as they are.
         # Relative paths: ROOT expands parentheses, `$`, `#` and `?` in a name, which the user's folders may have.
         folder = target.parent.resolve()
         names = [os.path.relpath(source.resolve(), folder) for source in sources]
-        command = [str(self.program.absolute()), "-f", "-v", "1", f"{target.name}?reproducible={title}", *names]
+        command = [str(self.program.absolute()), "-ff", "-v", "1", f"{target.name}?reproducible={title}", *names]
+        # A file, and not a pipe: nobody reads while it runs.
+        said = tempfile.TemporaryFile()  # noqa: SIM115 - closed where the process is waited for
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 command,
                 cwd=folder,
                 env={name: self.environ[name] for name in _KEPT if name in self.environ},
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_DEADLINE_S,
-                check=False,
+                stdout=said,
+                stderr=subprocess.STDOUT,
             )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise MergeFailedError(
-                f"merge: hadd did not run to its end for {title}",
-                evidence=str(error)[:300],
-                fix="check the ROOT installation",
-            ) from error
-        said = _HARMLESS.sub("", (done.stdout + done.stderr).decode("utf-8", "replace"))
+        except OSError as error:
+            said.close()
+            raise _did_not_run(title, error) from error
+        return RunningHadd(process, said, title)
+
+
+def _tree_structure(path: Path, tree: str) -> str:
+    from septum.merge.rootfile import tree_structure
+
+    return tree_structure(path, tree)
+
+
+def _did_not_run(title: str, error: Exception) -> MergeFailedError:
+    return MergeFailedError(
+        f"merge: hadd did not run to its end for {title}",
+        evidence=str(error)[:300],
+        fix="check the ROOT installation",
+    )
+
+
+class RunningHadd:
+    """A hadd that runs."""
+
+    def __init__(self, process: subprocess.Popen[bytes], said: IO[bytes], title: str) -> None:
+        self._process, self._said, self._title = process, said, title
+
+    def wait(self) -> None:
+        """Wait for its end; exit code and every word on standard error count.
+
+        Raises:
+            MergeFailedError: It failed, complained, or takes too long.
+        """
+        try:
+            code = self._process.wait(_DEADLINE_S)
+        except subprocess.TimeoutExpired as error:
+            raise _did_not_run(self._title, error) from error
+        self._said.seek(0)
+        said = _HARMLESS.sub("", self._said.read().decode("utf-8", "replace"))
         bad = _BAD_WORDS.search(said)
-        if done.returncode != 0 or bad:
+        if code != 0 or bad:
             lines = said.strip().splitlines()
             shown = [line for line in lines if _BAD_WORDS.search(line)][:5] or lines[-5:]
             raise MergeFailedError(
-                f"merge: hadd failed for {title} with exit code {done.returncode}",
+                f"merge: hadd failed for {self._title} with exit code {code}",
                 evidence="\n".join(shown),
                 fix="look at the files of the state folder; nothing was written to the result folder",
             )
+
+    def stop(self) -> None:
+        """End it, if it still runs."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._said.close()
 
 
 def find_hadd(environ: Mapping[str, str], policies: Mapping[str, str] | None = None) -> Hadd:

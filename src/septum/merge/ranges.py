@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from septum.errors import MergeFailedError, StructureError
 from septum.merge.engine import Finished, Target
+from septum.merge.rows import Trees, check_rows, trees_of
 from septum.merge.summary import FileSummary, Total, entries_by_object, first_difference
 from septum.state import write_whole
 from septum.verify import measure
@@ -53,16 +54,32 @@ class FileEngine(Protocol):
         """
 
 
+class Running(Protocol):
+    """A merge in a process of its own."""
+
+    def wait(self) -> None:
+        """Wait for its end; raises what `FileEngine.merge` does."""
+
+    def stop(self) -> None:
+        """End it, if it still runs."""
+
+
 class RangeMerging:
     """The merge of one result.
 
     Args:
         engine: What merges.
         target: What is to be made.
+        reread: Reads a merged file, from its path and how messages name it; by default as any other file is read.
     """
 
-    def __init__(self, engine: FileEngine, target: Target) -> None:
+    def __init__(
+        self, engine: FileEngine, target: Target, *, reread: Callable[[Path, str], FileSummary] | None = None
+    ) -> None:
         self._engine, self._target = engine, target
+        self._reread = reread or (lambda path, name: engine.read(path, name=name))
+        self._running: Running | None = None
+        self._trees: dict[str, Trees] = {}
         self._digests: dict[str, str] = {}
         self._failed: set[str] = set()
         self._structures: dict[str, list[str]] = {}
@@ -73,12 +90,29 @@ class RangeMerging:
 
     def add(self, part: str, reading: FileSummary, *, sha256: str = "") -> None:  # noqa: ARG002 - no checkpoint
         """Take in a part."""
-        self._digests[part] = reading.digest
+        self._digests[part] = reading.digest if self._running is None else ""
+        self._trees[part] = trees_of(reading)
         structure = reading.structure
         self._structures.setdefault(structure, []).append(part)
         self._examples.setdefault(structure, reading)
         if len(self._structures) == 1:
             self._total.add(reading)
+
+    def begin(self, start: Callable[[Path, Sequence[Path], str], Running]) -> None:
+        """Merge all parts in one step while they are read, which is of use where none is still to come.
+
+        Args:
+            start: Begins what `FileEngine.merge` does, in a process of its own.
+        """
+        path = self._target.path.with_name(f"new.{self._target.path.name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sources = [self._target.source(part) for part in self._target.parts]
+        self._running = start(path, sources, self._target.inscription(""))
+
+    def stop(self) -> None:
+        """End what `begin` began, if it still runs."""
+        if self._running is not None:
+            self._running.stop()
 
     def fail(self, part: str) -> None:
         """Know that a part will not deliver."""
@@ -86,7 +120,7 @@ class RangeMerging:
 
     def ready(self) -> int:
         """Merge every range whose parts are all known; returns how many."""
-        if len(self._structures) > 1 or len(self._ranges) == 1:
+        if len(self._structures) > 1 or len(self._ranges) == 1 or self._running is not None:
             return 0
         done = 0
         for number, parts in enumerate(self._ranges):
@@ -119,6 +153,9 @@ class RangeMerging:
         temporary = path.with_name(f"new.{path.name}")
         temporary.unlink(missing_ok=True)
         self._engine.merge(temporary, sources, title=title, titles=titles)
+        self._take(temporary, path)
+
+    def _take(self, temporary: Path, path: Path) -> None:
         if not temporary.is_file():
             raise MergeFailedError(
                 f"merge: {self._engine.name} wrote no file for {self._target.name}", fix="check the ROOT installation"
@@ -128,6 +165,20 @@ class RangeMerging:
     def finish(self) -> Finished:
         """Merge the ranges that are left, then the ranges, and verify."""
         self._check_structures()
+        if self._running is not None:
+            self._running.wait()
+            self._take(self._target.path.with_name(f"new.{self._target.path.name}"), self._target.path)
+            present, stamp = self._target.parts, ""
+        else:
+            present, stamp = self._merge_rest()
+        summary = self._verify(present)
+        for path, _ in self._partials.values():
+            path.unlink(missing_ok=True)
+            _note(path).unlink(missing_ok=True)
+        return Finished(parts=present, objects=entries_by_object(summary), stamp=stamp)
+
+    def _merge_rest(self) -> tuple[tuple[str, ...], str]:
+        """Merge what is left; returns the parts that are in the result, and its stamp."""
         if len(self._ranges) == 1:
             present = tuple(part for part in self._target.parts if part in self._digests)
             sources, titles = [self._target.source(part) for part in present], list(present)
@@ -139,12 +190,16 @@ class RangeMerging:
             sources = [path for path, parts in partials if parts]
             present = tuple(part for _, parts in partials for part in parts)
             titles = [""] * len(sources)
-        name = f"merge: {self._target.name}"
         if not sources:
             raise MergeFailedError(f"merge: no part of {self._target.name} delivered", fix="see the failed parts above")
         stamp = self._target.stamp([(part, self._digests[part]) for part in present]) if self._engine.stamps else ""
         self._run(self._target.path, sources, self._target.inscription(stamp), titles)
-        summary = self._engine.read(self._target.path, name=name)
+        return present, stamp
+
+    def _verify(self, present: Sequence[str]) -> FileSummary:
+        """Read the merged file, and compare it with the parts."""
+        name = f"merge: {self._target.name}"
+        summary = self._reread(self._target.path, name)
         self._total.check(summary, name=name)
         expected = next(iter(self._structures))
         if summary.structure != expected:
@@ -153,10 +208,14 @@ class RangeMerging:
                 evidence=first_difference(self._examples[expected], summary),
                 fix="keep the state folder and report this",
             )
-        for path, _ in self._partials.values():
-            path.unlink(missing_ok=True)
-            _note(path).unlink(missing_ok=True)
-        return Finished(parts=present, objects=entries_by_object(summary), stamp=stamp)
+        check_rows(
+            self._target.path,
+            trees_of(summary),
+            [self._trees[part] for part in present],
+            sources=lambda: map(self._target.source, present),
+            name=name,
+        )
+        return summary
 
     def _check_structures(self) -> None:
         if len(self._structures) < 2:  # noqa: PLR2004 - one structure is how it should be

@@ -7,15 +7,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import uproot
+import xxhash
 
 from septum.errors import OutputDamagedError, OutputMissingError, StructureError
-from septum.merge.summary import FileSummary, ObjectSummary
+from septum.merge.summary import FileSummary, ObjectSummary, structure_of
+
+
+def _import_uproot() -> Any:
+    """Uproot without pyarrow, which the tables of awkward take along where it is installed: 26 MB that nobody asked."""
+    if "pyarrow" in sys.modules:
+        import uproot
+
+        return uproot
+    sys.modules["pyarrow"] = None  # type: ignore[assignment]
+    try:
+        import uproot
+    finally:
+        del sys.modules["pyarrow"]
+    return uproot
+
+
+uproot = _import_uproot()
 
 _HISTOGRAM = re.compile(r"TH[123][CSILFD]|TProfile(2D|3D)?")
 _TREE = re.compile(r"TTree|TNtuple[D]?")
@@ -105,9 +123,7 @@ def _summarize_object(folder: Any, key: str, kind: str, name: str, *, unchecked:
         return _summarize_histogram(folder[key], kind, name, marks=marks)
     if _TREE.fullmatch(kind) or _NTUPLE.fullmatch(kind):
         item = folder[key]
-        # The weight of a tree counts for every row, and hadd keeps that of the first file.
-        weight = {} if _NTUPLE.fullmatch(kind) else {"fWeight": float(item.member("fWeight"))}
-        structure = json.dumps({**item.typenames(), **weight}, sort_keys=True)
+        structure = _columns_of(item, is_tree=not _NTUPLE.fullmatch(kind))
         return ObjectSummary(kind, structure, float(item.num_entries), None, 0.0, _column_sums(item))
     if unchecked:
         return ObjectSummary(kind, "", 0.0, None, 0.0)
@@ -119,23 +135,72 @@ def _summarize_object(folder: Any, key: str, kind: str, name: str, *, unchecked:
     )
 
 
+def tree_structure(path: Path, tree: str) -> str:
+    """The structure of a tree in a file, as `summarize` gives it, without reading its rows.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    try:
+        with uproot.open(path, object_cache=None, array_cache=None) as file:
+            return _columns_of(file[tree], is_tree=True)
+    except Exception as error:  # uproot raises many kinds on damaged files
+        raise ValueError(f"{tree!r} cannot be read: {error}") from error
+
+
+def _columns_of(item: Any, *, is_tree: bool) -> str:
+    return structure_of(item.typenames(), float(item.member("fWeight")) if is_tree else None)
+
+
+def hash_columns(paths: Iterable[Path]) -> dict[tuple[str, str], bytes]:
+    """Hash the columns of all trees and ntuples of some files, as if each were one with the rows of all files.
+
+    Returns:
+        A hash for each path of a tree and column that uproot reads as arrays.
+    """
+    hashes: dict[tuple[str, str, str], xxhash.xxh3_128] = {}
+    for path in paths:
+        with uproot.open(path, object_cache=None, array_cache=None) as file:
+            for where, folder, key, kind in _walk(file, ""):
+                if not _TREE.fullmatch(kind) and not _NTUPLE.fullmatch(kind):
+                    continue
+                for column, buffer, values in _buffers(folder[key]):
+                    hashes.setdefault((where, column, buffer), xxhash.xxh3_128()).update(values.view(np.uint8))
+    columns: dict[tuple[str, str], bytes] = {}
+    for (where, column, _), made in sorted(hashes.items()):
+        columns[where, column] = columns.get((where, column), b"") + made.digest()
+    return columns
+
+
 def _column_sums(item: Any) -> dict[str, int]:
     """Add up the bits of every column that uproot reads as arrays, modulo 2**64: equal rows give equal sums."""
+    sums: dict[str, int] = {}
+    for name, buffer, values in _buffers(item):
+        if buffer.endswith("-data"):
+            width = values.dtype.itemsize if values.dtype.itemsize in {1, 2, 4, 8} else 1
+            words = values.view(np.uint8).view(f"u{width}")
+            total = int(words.sum(dtype=np.uint64)) + len(words)  # the number, for zeros that go missing
+            sums[name] = (sums.get(name, 0) + total) % 2**64
+    return sums
+
+
+def _buffers(item: Any) -> Iterator[tuple[str, str, Any]]:
+    """The values of every column that uproot reads as arrays, some rows at a time.
+
+    Yields:
+        The name of the column, that of one of its buffers, and what is in it; for rows of any length, their lengths.
+    """
     import awkward as ak
 
-    sums: dict[str, int] = {}
     options = {} if "RNTuple" in type(item).__name__ else {"filter_branch": _is_plain}
     for rows in item.iterate(library="ak", step_size="50 MB", **options):
         for name in rows.fields:
             _, _, buffers = ak.to_buffers(ak.to_packed(rows[name]))
             for key, buffer in buffers.items():
                 if key.endswith("-data"):
-                    raw = np.ascontiguousarray(buffer).view(np.uint8)
-                    width = buffer.dtype.itemsize if buffer.dtype.itemsize in {1, 2, 4, 8} else 1
-                    words = raw.view(f"u{width}")
-                    total = int(words.sum(dtype=np.uint64)) + len(words)  # the number, for zeros that go missing
-                    sums[name] = (sums.get(name, 0) + total) % 2**64
-    return sums
+                    yield name, key, np.ascontiguousarray(buffer)
+                elif key.endswith("-offsets"):
+                    yield name, key, np.diff(buffer).astype(np.int64)
 
 
 def _is_plain(branch: Any) -> bool:

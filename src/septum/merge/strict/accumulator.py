@@ -164,6 +164,11 @@ class Accumulator:
             chosen = {**model.chosen, **chosen}
         return Merged(shape=whole.shape, payload=payload, chosen=chosen, info=info_of(whole.models), numbers=numbers)
 
+    def let_go(self) -> None:
+        """Give the sums back, which nothing is added to any more; what is known of the parts stays."""
+        self.groups.clear()
+        self._group_of.clear()
+
     def _together(self, name: str, describe: Callable[[str], str]) -> Group:
         for group in self.groups:
             group.check(name)

@@ -10,6 +10,7 @@ import numpy as np
 
 from septum.errors import MergeFailedError, NotConservedError, StructureError
 from septum.merge.engine import Finished, Target
+from septum.merge.memory import give_back
 from septum.merge.strict import checkpoint, streamers
 from septum.merge.strict.accumulator import Accumulator, Merged
 from septum.merge.strict.check import check_objects, shown
@@ -174,9 +175,12 @@ class StrictMerging:
         name = f"merge: {self._target.name}"
         if not self._sums.parts:
             raise MergeFailedError(f"merge: no part of {self._target.name} delivered", fix="see the failed parts above")
+        give_back()
         merged = self._sums.finish(name=self._target.name, describe=self._target.describe)
         present = tuple(part for part in self._target.parts if part in self._sums.parts)
         stamp = self._target.stamp([(part, self._sums.parts[part][1]) for part in present])
+        self._sums.let_go()
+        give_back()
         path = self._target.path
         temporary = path.with_name(f"new.{path.name}")
         try:
@@ -188,19 +192,22 @@ class StrictMerging:
                 f"{name}: the file cannot be written: {(error.strerror or str(error)).lower()}",
                 fix=f"look whether there is space in '{path.parent}', and whether it can be written",
             ) from error
-        self._verify(temporary, merged, name)
+        self._read_back(temporary, merged, name)
+        shape, numbers = merged.shape, merged.numbers
+        del merged  # uproot takes as much memory as all that came before
+        give_back()
+        check_objects(temporary, shape, numbers, name=name)
         temporary.replace(path)
-        return Finished(parts=present, objects=shown(merged.shape, merged.numbers), stamp=stamp)
+        return Finished(parts=present, objects=shown(shape, numbers), stamp=stamp)
 
-    def _verify(self, path: Path, merged: Merged, name: str) -> None:
-        """Read the file back: every byte with a fresh reader of our own, every number with uproot."""
+    def _read_back(self, path: Path, merged: Merged, name: str) -> None:
+        """Read the file back with a fresh reader of our own, and compare every byte."""
         # Averages, full counters and infinities are where a policy has allowed them; the bytes must still be these.
         again = Reader({**self._sums.policies, "saturation": "round", "non-finite": "keep"}).read(path, name=name)
         if not _same(again, merged) or not _alike(again.info, merged.info):
             raise NotConservedError(
                 f"{name}: the file does not hold what was written into it", fix="is the disk full or broken?"
             )
-        check_objects(path, merged.shape, merged.numbers, name=name)
 
 
 def _shown(text: str) -> str:
