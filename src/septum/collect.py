@@ -336,7 +336,7 @@ class Collector:
         """A job did not deliver: its part gets another one, or has failed."""
         facts = {**self._intake.what_ran(row.id), **facts_of(report, earlier=row.earlier)}
         more = again(self._run.plan, row, error, avoided=report.host in self._avoided)
-        self._intake.keep_logs(row.id, given_up=None if more is None else row.jobs)
+        self._intake.keep_logs(row, is_last=more is None)
         self._reports.pop(row.id, None)
         if more is None:
             self._ledger.move(row.id, PartState.FAILED, now_s=self._clock.now(), **facts, **_told(error))

@@ -382,6 +382,11 @@ class Analysis(Model):
         description="How often a part gets a new job when the fault was not its own: the job was lost, an output was "
         "damaged on the way, the worker could not start it.",
     )
+    keep_failed_sandbox: Size | None = Field(
+        None,
+        description="Bring the working folder of a failed part back, as an archive of at most this size, such as "
+        "`50 MB`: it stands beside its logs. Left out: logs only.",
+    )
     limits: RunLimits = Field(
         default_factory=lambda: RunLimits.model_validate({}), description="What one run may ask for at most."
     )

@@ -59,7 +59,7 @@ class Feeder:
         self._refused_since_s: float | None = None
         self._in_doubt = False
         self._sizes: dict[str, int] = {}
-        self.in_waves = len(run.plan.parts) > profile.max_jobs_per_owner
+        self._limit_is_known = self.in_waves = len(run.plan.parts) > profile.max_jobs_per_owner
 
     @property
     def lease_until_s(self) -> float:
@@ -157,10 +157,11 @@ class Feeder:
             try:
                 self._submit(chosen)
             except NoRoomError as error:
-                if len(chosen) == 1:
+                if len(chosen) == 1 or self._limit_is_known:
+                    # A schedd counts anew now and then only: it may not know yet that jobs have left.
                     self._wait_for_room(error)
                     return
-                # The site says no to all or none of them.
+                # The site says no to all or none of them, and nobody knows how many it would take.
                 most = len(chosen) // 2
                 continue
             self._refused_since_s = None
@@ -168,10 +169,8 @@ class Feeder:
             rows = rows[len(chosen) :]
 
     def _room(self) -> int:
-        counts = self._ledger.counts()
-        there = sum(counts.get(state, 0) for state in (*_WAITING, PartState.ENDED))
-        if not self.in_waves:
-            there += counts.get(PartState.VERIFIED, 0)
+        # The schedd's own number: jobs that were removed hold their places for a moment more.
+        there = self._backend.count() if self.in_waves else 0
         return max(0, self._profile.max_jobs_per_owner - there)
 
     def _submit(self, rows: Sequence[Row]) -> None:

@@ -12,7 +12,7 @@ from septum.ledger import Ledger, Row, StoredOutput
 from septum.merge.results import Merger
 from septum.units import count
 from septum.verify import Verified, has_status, verify
-from septum.worker.sandbox import Status, kept_name, log_names, output_name, parse_status, status_name
+from septum.worker.sandbox import Status, kept_name, log_names, output_name, parse_status, sandbox_name, status_name
 
 FETCH_TRIES = 3
 """How often the files of a job are fetched before they are taken for what it left."""
@@ -95,7 +95,7 @@ class Intake:
         facts = {**facts_of(report, earlier=row.earlier), **ran(verified.status)}
         self._ledger.store(part, stored, now_s=now_s, **facts)
         # After the ledger knows: until then, the status must stay where a restarted septum looks for it.
-        self.keep_logs(part)
+        self.keep_logs(row)
         self._merger.add(part, stored, verified.readings)
 
     def what_ran(self, part: str) -> Mapping[str, object]:
@@ -103,19 +103,26 @@ class Intake:
         status = self._status(part)
         return {} if status is None else ran(status)
 
-    def keep_logs(self, part: str, *, given_up: int | None = None) -> None:
+    def keep_logs(self, row: Row, *, is_last: bool = True) -> None:
         """Keep what a part wrote and its status; drop outputs that are not good.
 
         Args:
-            part: The part.
-            given_up: The number of its job, if the part gets another one: both keep their logs.
+            row: The part.
+            is_last: Whether its job is the last one; of several, each keeps its logs.
         """
+        part = row.id
         logs = self._run.folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        for name in (status_name(part), *log_names(part)):
+        sandbox = self._run.incoming / sandbox_name(part)
+        if sandbox.is_file() and not sandbox.stat().st_size:
+            sandbox.unlink()
+        for name in (status_name(part), *log_names(part), sandbox.name):
             source = self._run.incoming / name
+            if is_last and row.jobs > 1 and (logs / name).is_file():
+                # Of a job that an earlier collect took for the last one.
+                (logs / name).replace(logs / kept_name(name, row.jobs - 1))
             if source.is_file():
-                source.replace(logs / (name if given_up is None else kept_name(name, given_up)))
+                source.replace(logs / (name if is_last else kept_name(name, row.jobs)))
         for number in range(len(self._run.plan.outputs)):
             (self._run.incoming / output_name(part, number)).unlink(missing_ok=True)
 

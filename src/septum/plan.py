@@ -107,6 +107,7 @@ class Limits:
 class Plan:
     """All that a run needs to know of the analysis, and nothing of the cluster.
 
+    `keep_sandbox_b` is the largest archive of a failed part's working folder that is brought back; None for none.
     `policies` holds the relaxed ones by name, as `septum.yaml` spells them. `whole_count` is None for a whole plan; for
     a choice of its parts, the number of all.
     """
@@ -129,6 +130,7 @@ class Plan:
     publish: Publish | None = None
     resubmissions: int = 1
     limits: Limits = field(default_factory=Limits)
+    keep_sandbox_b: int | None = None
     whole_count: int | None = None
 
     @cached_property
@@ -344,5 +346,6 @@ def _from_data(data: dict[str, Any]) -> Plan:
         publish=Publish(**data["publish"]) if data["publish"] else None,
         resubmissions=data["resubmissions"],
         limits=Limits(**data["limits"]),
+        keep_sandbox_b=data["keep_sandbox_b"],
         whole_count=data["whole_count"],
     )

@@ -125,6 +125,7 @@ def make_plan(analysis: Analysis, root: Path, *, image: str | None = None, leave
         publish=publish_of(analysis),
         resubmissions=analysis.resubmissions,
         limits=Limits(cpu_hours=analysis.limits.cpu_hours),
+        keep_sandbox_b=analysis.keep_failed_sandbox,
     )
     _check_command(plan)
     if analysis.limits.parts is not None and len(plan.parts) > analysis.limits.parts:

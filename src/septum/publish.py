@@ -21,7 +21,7 @@ from septum.state import Receipt, write_whole
 from septum.states import PartState
 from septum.units import show_size
 from septum.verify import measure
-from septum.worker.sandbox import kept_name, log_names
+from septum.worker.sandbox import kept_name, log_names, sandbox_name
 
 SUMMARY = "summary.md"
 KEPT = "parts"
@@ -191,6 +191,9 @@ def _copy_logs(folder: Path, failed: Sequence[Row], logs: Path) -> dict[str, str
                     source.seek(max(0, (logs / name).stat().st_size - MAX_LOG_B))
                     shutil.copyfileobj(source, target)
                 copied[row.id] = f"{LOGS}/{name}"  # standard error comes last
+        for name in (sandbox_name(row.id), *(kept_name(sandbox_name(row.id), job) for job in range(1, row.jobs))):
+            if (logs / name).is_file():
+                _copy(logs / name, folder / LOGS / name)
     return copied
 
 

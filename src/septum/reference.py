@@ -16,6 +16,7 @@ from septum.components import model
 from septum.components.render import inputs_table, jobs_table
 from septum.config import Analysis
 from septum.errors import SeptumError, StateError, every_error
+from septum.states import EVICTED_SUBCODE, HOLD_CODES, MAX_RELEASES, MAX_STARTS, HoldAction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +51,7 @@ def pages(root: Path) -> dict[Path, str]:
         FOLDER / "septum.schema.json": json.dumps(config_schema(), indent=2, ensure_ascii=False) + "\n",
         FOLDER / "clusters.md": clusters_page(root),
         FOLDER / "components.md": components_page(),
+        FOLDER / "hold-codes.md": hold_codes_page(),
     }
 
 
@@ -111,6 +113,42 @@ def _exit_meaning(exit_code: int, errors: list[type[SeptumError]]) -> str:
     }
     # Where several classes share a code, the last is the most special one.
     return shared.get(exit_code) or _title(errors[-1])
+
+
+# ── hold codes ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+_ACTIONS = {
+    HoldAction.WAIT: "waits: the files still travel; after `hold-patience` a new job",
+    HoldAction.PERSON: "leaves it to the person, and waits for `hold-patience`",
+    HoldAction.RELEASE: f"releases it, at most {MAX_RELEASES} times; then a new job",
+    HoldAction.TIMEOUT: "stops: the part ran longer than `resources: time`",
+    HoldAction.MEMORY: "asks for more, as `memory-retries` says; then stops",
+    HoldAction.ELSEWHERE: "gives the part a new job, which may start on another machine",
+    HoldAction.STOP: "stops: it would not heal",
+}
+
+
+_EVICTED = f"started more than {MAX_STARTS} times, and the slot was taken away each time"
+
+
+def hold_codes_page() -> str:
+    """HTCondor's hold codes, and what septum does about each."""
+    lines = [
+        "# Hold codes",
+        "",
+        _NOTE,
+        "A job that HTCondor holds is not a failed one. What septum does about it depends on the code that HTCondor",
+        "gives; releases stand in the submit description, and so work while nobody collects. A part gets at most",
+        "`resubmissions` new jobs; `hold-patience` and what else belongs to the cluster stand in its",
+        "[profile](clusters.md). Every way ends: with the part's output, or with an error that names the code.",
+        "",
+        "| Code | Name | What septum does |",
+        "| ---: | --- | --- |",
+        *(f"| {code} | {hold.name} | {_ACTIONS[hold.action]} |" for code, hold in sorted(HOLD_CODES.items())),
+        f"| 3, subcode {EVICTED_SUBCODE} | septum's own | stops: {_EVICTED} |",
+        "| any other | unknown | stops |",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 # ── septum.yaml ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -236,6 +236,11 @@ class FakeBackend:
         self._counts = counts
         return {part: self.cluster.report(part) for part in awaited}
 
+    def count(self) -> int:
+        """How many jobs there are."""
+        self.cluster.answer("count")
+        return self.cluster.in_queue()
+
     def fetch(self, parts: Sequence[str], into: Path) -> None:
         """Bring what ended jobs left."""
         self.cluster.answer("fetch")

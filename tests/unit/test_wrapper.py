@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -30,6 +31,8 @@ from septum.worker.sandbox import (
     output_name,
     own_name,
     parse_status,
+    returned_names,
+    sandbox_name,
     status_name,
     values_name,
     values_text,
@@ -655,3 +658,46 @@ def test_a_pipe_in_a_set_up_line_fails_in_bash(tmp_path: Path, shell: Sequence[s
 
     assert done.returncode == 1
     assert "set-up line 1 failed" in done.stderr
+
+
+# ── the folder of a failed part ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("command", ["exit 3", "true", "kill -9 $$"], ids=["fails", "writes nothing", "killed"])
+def test_the_folder_of_a_failed_part(tmp_path: Path, shell: Sequence[str], command: str) -> None:
+    """All that its command left, and nothing of what stands beside it; where the user wants it."""
+    plan = replace(make(f"echo seen > 'events of 7.txt'; {command}"), keep_sandbox_b=100_000)
+    lay_out(plan, tmp_path)
+    (tmp_path / "x509up_proxy").write_text("a secret")
+    run(plan, tmp_path, shell)
+
+    with tarfile.open(tmp_path / sandbox_name("0007")) as archive:
+        assert sorted(archive.getnames()) == ["work", "work/events of 7.txt"]
+    assert sandbox_name("0007") in returned_names(plan, "0007")
+
+
+def test_no_folder_of_a_good_part(tmp_path: Path, shell: Sequence[str]) -> None:
+    """An empty file, which the transfer does not miss."""
+    plan = replace(make("echo x > h.root"), keep_sandbox_b=100_000)
+
+    assert run(plan, tmp_path, shell).returncode == 0
+    assert (tmp_path / sandbox_name("0007")).read_bytes() == b""
+
+
+def test_a_folder_that_is_too_large(tmp_path: Path, shell: Sequence[str]) -> None:
+    """It stays where it is, and the log says so."""
+    plan = replace(make("head -c 100000 /dev/urandom > big; exit 3"), keep_sandbox_b=50_000)
+    done = run(plan, tmp_path, shell)
+
+    assert done.returncode == 3
+    assert "larger than keep-failed-sandbox allows" in done.stderr
+    assert (tmp_path / sandbox_name("0007")).read_bytes() == b""
+
+
+def test_no_folder_unasked(tmp_path: Path, shell: Sequence[str]) -> None:
+    """Whatever happens."""
+    plan = make("exit 3")
+    run(plan, tmp_path, shell)
+
+    assert not (tmp_path / sandbox_name("0007")).exists()
+    assert sandbox_name("0007") not in returned_names(plan, "0007")

@@ -137,6 +137,9 @@ class Backend(Protocol):
             The reports, or None when nothing changed since the last call.
         """
 
+    def count(self) -> int:
+        """How many jobs of this run the queue holds, in whatever state."""
+
     def fetch(self, parts: Sequence[str], into: Path) -> None:
         """Bring the files of ended jobs, which stay as they are, into a folder."""
 

@@ -81,6 +81,11 @@ class LocalBackend:
             lost = JobReport(part="", job="", state=JobState.LOST)
             return {part: self._reports.get(part, replace(lost, part=part)) for part in awaited}
 
+    def count(self) -> int:
+        """How many parts wait or run."""
+        with self._lock:
+            return sum(report.state not in _OVER for report in self._reports.values())
+
     def fetch(self, parts: Sequence[str], into: Path) -> None:
         """Move what the parts left into a folder."""
         into.mkdir(parents=True, exist_ok=True)

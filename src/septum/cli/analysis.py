@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 _OURS = ("CI_JOB_TOKEN", "SEPTUM_GITLAB_TOKEN")
 """GitLab's tokens, which collect keeps for the artifact of a reference and for the note."""
+_LOCAL = "local"
+_SHOWN = ("junit.xml", "metrics.txt", "annotations.json")
+"""Files of the result folder that GitLab reads as reports."""
 _WORST = 10
 """Objects that differ from the reference and are shown at the end of a run."""
 _VERBS: Sequence[tuple[str, str]] = (
@@ -96,11 +100,15 @@ def _seconds(name: str, text: str) -> float | None:
 
 
 def _options(args: argparse.Namespace) -> Options:
-    from septum.patience import leave_at, parse_hop
+    from septum.patience import hops_of, leave_at, parse_hop
     from septum.stages import Options
 
     environ = dict(os.environ)
     hop = parse_hop(getattr(args, "hop", ""))
+    delays = hops_of(environ, local=args.cluster == _LOCAL)
+    if hop is not None and environ.get("CI_JOB_NAME"):
+        # The results of other pipelines stand in the artifact of the last one.
+        environ["CI_JOB_NAME"] = f"{args.prefix}collect"
     stay_s = _seconds("stay", getattr(args, "stay", ""))
     for name in _OURS:
         # Ours alone: what a library starts, such as a look for fonts, would inherit it.
@@ -115,7 +123,7 @@ def _options(args: argparse.Namespace) -> Options:
         result=Path(args.result),
         environ=environ,
         until_s=leave_at(environ, now_s=time.time(), hop=hop, stay_s=stay_s),
-        gap_s=_seconds("gap", getattr(args, "gap", "")) or 0.0,
+        gap_s=_seconds("gap", getattr(args, "gap", "")) or 60.0 * max(delays, default=0),
     )
 
 
@@ -166,9 +174,12 @@ def _prepare(args: argparse.Namespace) -> int:
 
 def _submit(args: argparse.Namespace) -> int:
     from septum.collect import SystemClock
+    from septum.patience import foretell
     from septum.stages import submit
 
     options = _options(args)
+    if told := foretell(options.environ, local=options.cluster == _LOCAL, now_s=time.time()):
+        say(told)
     with section("submit", f"submit to {options.cluster}"):
         _show_submitted(submit(options, say, SystemClock()))
     return 0
@@ -189,16 +200,70 @@ def _collect(args: argparse.Namespace) -> int:
     hop = parse_hop(args.hop)
     if hop is not None and is_collected(options):
         say(f"hop {args.hop}: an earlier one has collected the run; {options.result} holds its results")
-        return 0
+        return _pass(options)
     try:
         with section("collect", f"collect from {options.cluster}"):
             collected = collect(options, say, SystemClock())
     except TimeUpError as left:
         if hop is None or hop.is_last:
             raise
+        _forget_failure(options)
         say(f"hop {args.hop}: {left.what.partition(': ')[2]} ({left.evidence})")
         return 0
+    finally:
+        _show_gitlab(options)
     return _show(collected, options)
+
+
+def _pass(options: Options) -> int:
+    """End as the collect that made the results did: what was missing stays missing.
+
+    Raises:
+        StateError: Its results are not here.
+        SeptumError: What it ended with.
+    """
+    from septum.errors import StateError, error_of
+    from septum.manifest import NAME, from_json
+    from septum.verify import measure
+
+    try:
+        manifest = from_json((options.result / NAME).read_text(encoding="utf-8"), name=NAME)
+        damaged = [
+            result.file
+            for result in manifest.results
+            if not result.url and measure(options.result / result.file) != (result.size_b, result.sha256)
+        ]
+        if damaged:
+            raise ValueError(f"{damaged[0]} is not the file that was published")
+    except (OSError, ValueError) as error:
+        raise StateError(
+            f"result: an earlier hop has collected the run, and {options.result} does not hold what it published",
+            evidence=f"{type(error).__name__}: {error}",
+            fix="take the results from the artifact of that hop, or run a new pipeline",
+        ) from error
+    if manifest.error is not None:
+        failure = manifest.error
+        raise error_of(failure.code)(failure.what, evidence=failure.evidence, fix=failure.fix)
+    return 0
+
+
+def _forget_failure(options: Options) -> None:
+    """Leave no page behind that says that the run failed: others go on with it."""
+    from septum.publish import clear_old
+    from septum.state import State
+
+    clear_old(options.result, State(options.state).load_plan())
+
+
+def _show_gitlab(options: Options) -> None:
+    """Copy what GitLab shows to where it looks: the result folder goes on from CI job to CI job, this must not."""
+    target = options.environ.get("SEPTUM_REPORTS")
+    if not target:
+        return
+    for name in _SHOWN:
+        if (options.result / name).is_file():
+            Path(target).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(options.result / name, Path(target) / name)
 
 
 def _run(args: argparse.Namespace) -> int:

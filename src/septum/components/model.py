@@ -10,6 +10,7 @@ from typing import Literal
 
 import septum
 from septum.credentials.choose import NO_BROKER
+from septum.patience import DELAYS_MIN, HOLD, HOP_COUNTS, HOPS
 
 OWN_IMAGE = f"gitlab-registry.cern.ch/cms-analysis/general/septum:{septum.__version__}"
 """Where a release puts septum's own image. An instance that mirrors septum names its copy by input."""
@@ -21,6 +22,15 @@ One for each include: without needs, GitLab gives a CI job the artifacts of all 
 """
 
 _AUDIENCE = r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$"
+
+REPORTS = ".septum-reports/$[[ inputs.job-prefix ]]"
+"""The folder of the files that GitLab reads as reports: of the CI job that publishes the result, and of no other."""
+
+HOP_EXPIRY = "2 days"
+"""How long GitLab keeps what one hop hands to the next: longer than the longest delay and a night without a runner.
+
+Short, since each hop leaves all outputs that are here so far.
+"""
 
 LOCAL = "local"
 """The cluster that is the CI job itself."""
@@ -39,7 +49,7 @@ class Input:
         type: GitLab's type of the value.
         default: None makes the input mandatory.
         regex: RE2, without look-around; GitLab refuses a value that does not match. Strings only.
-        options: The only allowed values.
+        options: The only allowed values; of strings and numbers.
         variable: The environment variable that carries the value to septum; None if only a keyword uses it.
         expand: Whether GitLab expands CI/CD variables in the value, as it does in the keyword `image`.
         id_token: The variable of GitLab's `id_token` whose audience the value is; None if it is none.
@@ -50,7 +60,7 @@ class Input:
     type: InputType = "string"
     default: Default | None = None
     regex: str | None = None
-    options: tuple[str, ...] = ()
+    options: tuple[str | int, ...] = ()
     variable: str | None = None
     expand: bool = False
     id_token: str | None = None
@@ -70,12 +80,19 @@ class CIJob:
         description: What it does, one sentence.
         image: Which container it runs in, for people.
         artifacts: What it leaves on the pipeline page, for people.
+        count: How many of it there can be; numbered from 1 if not just one.
     """
 
     name: str
     description: str
     image: str
     artifacts: str
+    count: int = 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all of them, without the prefix."""
+        return (self.name,) if self.count == 1 else tuple(f"{self.name}-{n}" for n in range(1, self.count + 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +145,7 @@ ANALYSIS = Component(
         ),
         Input(
             name="stage",
-            description="Stage of the three CI jobs; it must be a stage of the pipeline.",
+            description="Stage of the CI jobs; it must be a stage of the pipeline.",
             default="test",
         ),
         Input(
@@ -156,6 +173,40 @@ ANALYSIS = Component(
             name="timeout",
             description="The longest time of one CI job; collect waits for the cluster within it.",
             default="6 hours",
+        ),
+        Input(
+            name="wait",
+            description=(
+                "How the pipeline waits for the cluster. 'hold': one CI job, which keeps its runner. "
+                "'hops': several short ones, one after the other, and no runner between them."
+            ),
+            default=HOLD,
+            options=(HOLD, HOPS),
+            variable="SEPTUM_WAIT",
+        ),
+        Input(
+            name="hops",
+            description="With 'wait: hops', how many CI jobs look for the outputs, including the last one, collect.",
+            type="number",
+            default=6,
+            options=tuple(HOP_COUNTS),
+            variable="SEPTUM_HOPS",
+        ),
+        Input(
+            name="hop-delay",
+            description="With 'wait: hops', the longest time between two of them; it begins shorter, and doubles.",
+            default="2 hours",
+            options=tuple(DELAYS_MIN),
+            variable="SEPTUM_HOP_DELAY",
+        ),
+        Input(
+            name="cancel-on-new-commit",
+            description=(
+                "Whether a newer commit on the branch may cancel the run and remove its jobs, as GitLab's setting "
+                "'Auto-cancel redundant pipelines' has it. If not, the run goes on."
+            ),
+            type="boolean",
+            default=False,
         ),
         Input(
             name="result",
@@ -208,10 +259,26 @@ ANALYSIS = Component(
             artifacts="the same folder, with receipt and ledger",
         ),
         CIJob(
+            name="hop",
+            description=(
+                "Only with `wait: hops`: fetches, verifies and merges what is there, and leaves; the one that finds "
+                "all work done publishes the result, and those after it pass at once."
+            ),
+            image="septum's own",
+            artifacts=(
+                f"state folder and result folder for the next one, kept {HOP_EXPIRY}; "
+                "JUnit, metrics and links if it ended the run"
+            ),
+            count=HOP_COUNTS[-1] - 1,
+        ),
+        CIJob(
             name="collect",
             description="Watches, fetches, verifies, merges, compares, reports; on `local` it also runs the parts.",
             image="septum's own; on `local` that of prepare",
-            artifacts="the result folder with report, ledger and receipt, also on failure; JUnit, metrics and links",
+            artifacts=(
+                "the result folder with report, ledger and receipt, also on failure; "
+                "JUnit, metrics and links, unless a hop has them"
+            ),
         ),
     ),
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import septum
+from septum import patience
 from septum.components import model
 from septum.errors import StateError, UsageError
 
@@ -87,7 +88,13 @@ def render_component(item: model.Component, root: Path) -> str:
     name = f"{item.name}/component.yml.j2"
     try:
         text = environment.get_template(name).render(
-            component=item, version=septum.__version__, state=model.STATE, local=model.LOCAL
+            component=item,
+            version=septum.__version__,
+            state=model.STATE,
+            reports=model.REPORTS,
+            hop_expiry=model.HOP_EXPIRY,
+            local=model.LOCAL,
+            patience=patience,
         )
     except jinja2.TemplateError as error:
         where = f"{error.name}:{error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else name
@@ -127,11 +134,11 @@ def parse(text: str, name: str) -> tuple[dict[str, object], dict[str, object]]:
     return header, body
 
 
-def scalar(value: model.Default) -> str:
+def scalar(value: model.Default | tuple[str | int, ...]) -> str:
     """A value as YAML that every reader takes for the same value.
 
     Args:
-        value: A text of one line, a number, a truth value, or several texts.
+        value: A text of one line, a number, a truth value, or several texts or numbers.
 
     Returns:
         One line; texts in single quotes unless nobody could mistake them.
@@ -154,7 +161,7 @@ def inputs_table(item: model.Component) -> str:
         default = "required" if entry.default is None else _code(_shown(entry.default))
         meaning = entry.description
         if entry.options:
-            meaning += " One of " + ", ".join(_code(option) for option in entry.options) + "."
+            meaning += " One of " + ", ".join(_code(str(option)) for option in entry.options) + "."
         if entry.type != "string":
             meaning += f" ({entry.type})"
         lines.append(f"| `{entry.name}` | {default} | {meaning} |")
@@ -164,7 +171,7 @@ def inputs_table(item: model.Component) -> str:
 def jobs_table(item: model.Component) -> str:
     """The table of a component's CI jobs, in Markdown."""
     lines = ["| CI job | What it does | Container | Artifacts |", "| --- | --- | --- | --- |"]
-    lines += [f"| `{job.name}` | {job.description} | {job.image} | {job.artifacts} |" for job in item.jobs]
+    lines += [f"| {_named(job)} | {job.description} | {job.image} | {job.artifacts} |" for job in item.jobs]
     return "\n".join(lines) + "\n"
 
 
@@ -212,6 +219,10 @@ def drift(files: Mapping[Path, str], root: Path) -> list[Path]:
         for path, text in files.items()
         if not (root / path).is_file() or (root / path).read_bytes() != text.encode("utf-8")
     ]
+
+
+def _named(job: model.CIJob) -> str:
+    return _code(job.name) if job.count == 1 else f"{_code(job.names[0])} to {_code(job.names[-1])}"
 
 
 def _shown(value: model.Default) -> str:

@@ -283,6 +283,8 @@ def _clear_up(backend: Backend, outcome: Outcome, options: Options, say: Say) ->
     """
     if not outcome.failed or not has_own_name(options):
         _clean_queue(backend, say)
+        if outcome.failed and not outcome.results:
+            say("the outputs of the other parts are kept: 'septum collect' runs the failed parts again, and no others")
         return
     try:
         backend.remove(None, ended=False)

@@ -4,6 +4,7 @@
 #
 #   part.sh PART        reads  septum-PART.part  septum-inputs.tar.gz  septum-PART.tar   (the archives if present)
 #                       writes septum-PART.status  septum-PART.out0 out1 …               (always all of them)
+#                              septum-PART.tgz     the working folder, if the part fails and the user wants it
 #
 # Exit code: the command's; 121 a declared output is missing, 122 not in the image asked for, 123 cannot set up.
 
@@ -39,8 +40,20 @@ look() { # file
     python3 -E -s septum-look.pyz "$1" 2>/dev/null | tr -cd '0-9a-f'
 }
 
+# The working folder as it is, without credentials, which stand beside it.
+keep_folder() {
+    [ "$SEPTUM_KEEP_B" -gt 0 ] && [ -d work ] || return 0
+    if tar -czf septum-folder.new work 2>/dev/null && [ "$(wc -c <septum-folder.new)" -le "$SEPTUM_KEEP_B" ]; then
+        mv -f septum-folder.new "septum-$part.tgz"
+    else
+        rm -f septum-folder.new
+        echo "septum: the working folder is larger than keep-failed-sandbox allows, or the disk is full" >&2
+    fi
+}
+
 give_up() { # stage exit-code message
     printf 'septum: %s\n' "$3" >&2
+    keep_folder
     write_status "$1"
     exit "$2"
 }
@@ -53,6 +66,7 @@ while [ "$n" -lt "$SEPTUM_OUTPUTS" ]; do
     : >"septum-$part.out$n"
     n=$((n + 1))
 done
+[ "$SEPTUM_KEEP_B" -gt 0 ] && : >"septum-$part.tgz"
 write_status started
 
 # A pool may ignore the request for an image without a word, so the part looks for itself.
@@ -124,6 +138,7 @@ while [ "$n" -lt "$SEPTUM_OUTPUTS" ]; do
 done
 
 if [ -n "$stopped" ]; then stage=stopped; else stage=done; fi
+if [ -n "$missing" ] || [ "$command_code" -ne 0 ]; then keep_folder; fi
 write_status "$stage"
 [ "$command_code" -eq 0 ] || exit "$command_code"
 if [ -n "$missing" ]; then

@@ -52,6 +52,11 @@ def log_names(part_id: str) -> tuple[str, str]:
     return f"septum-{part_id}.stdout", f"septum-{part_id}.stderr"
 
 
+def sandbox_name(part_id: str) -> str:
+    """The archive of a failed part's working folder."""
+    return f"septum-{part_id}.tgz"
+
+
 def kept_name(name: str, job: int) -> str:
     """The name under which a log or a status of an earlier job of a part is kept: `septum-0002.job1.stderr`."""
     stem, _, ending = name.rpartition(".")
@@ -59,8 +64,9 @@ def kept_name(name: str, job: int) -> str:
 
 
 def returned_names(plan: Plan, part_id: str) -> list[str]:
-    """All that comes back from a part besides its logs: the status file and every declared output."""
-    return [status_name(part_id), *(output_name(part_id, number) for number in range(len(plan.outputs)))]
+    """All that comes back from a part besides its logs: the status file, every declared output, and its folder."""
+    outputs = [output_name(part_id, number) for number in range(len(plan.outputs))]
+    return [status_name(part_id), *outputs, *([sandbox_name(part_id)] if plan.keep_sandbox_b else [])]
 
 
 def sent_names(plan: Plan, part: Part) -> list[str]:
@@ -91,6 +97,7 @@ def values_text(plan: Plan, part: Part, *, image: str) -> str:
         f"SEPTUM_IMAGE={quote(image)}",
         f"SEPTUM_OUTPUTS={len(plan.outputs)}",
         *outputs,
+        f"SEPTUM_KEEP_B={plan.keep_sandbox_b or 0}",
         f"SEPTUM_SCRIPT={quote(script_text(plan, part))}",
     ]
     return "\n".join(lines) + "\n"

@@ -163,6 +163,10 @@ class HTCondorBackend:
             self._jobs[part] = (int(ad["ClusterId"]), int(ad["ProcId"]))
         return [_report(ad, gone=gone) for ad in newest.values()]
 
+    def count(self) -> int:
+        """How many jobs the queue holds: a summary of constant size."""
+        return sum(self._call("summary", "looking at the queue", constraint=self._mine).values())
+
     def fetch(self, parts: Sequence[str], into: Path) -> None:
         """Retrieve the outputs of ended jobs, a batch at a time."""
         into.mkdir(parents=True, exist_ok=True)

@@ -113,7 +113,7 @@ def describe(
             f"({releasable}) && NumHolds <= {MAX_RELEASES} && (time() - EnteredCurrentStatus) > {RELEASE_AFTER_S}"
         ),
         # A site that takes the slot away again and again would go on for ever.
-        "periodic_hold": f"NumShadowStarts > {MAX_STARTS + plan.retries}",
+        "periodic_hold": f"(NumShadowStarts ?: 0) > {MAX_STARTS + plan.retries}",
         "periodic_hold_reason": quote(f"septum: started more than {MAX_STARTS} times and never ended"),
         "periodic_hold_subcode": str(EVICTED_SUBCODE),
         # Outputs stay until septum has them safely, and not for ever.
