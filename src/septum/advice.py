@@ -89,6 +89,10 @@ ADVICE = MappingProxyType(
             "The bindings exist for Linux. There, install septum again with pip; elsewhere use the cluster `local`, "
             "or let the pipeline submit."
         ),
+        "E203": (
+            "The access point's own words stand under the message. septum asks again for half a lease; if it stays, "
+            "ask the site's administrators. The jobs go on, and a retried CI job finds them."
+        ),
         "E210": (
             "The schedd's reason stands under the message. For a limit, ask for less under `resources:` or make fewer "
             "parts; for a requirement, set the attribute that the site wants by `SEPTUM_CLUSTER_ATTRIBUTES`."

@@ -6,10 +6,9 @@ before it acts on it; a restarted one goes on where the ledger stands.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from septum.backends.base import FETCHED, Backend, JobReport, Run
@@ -17,27 +16,25 @@ from septum.errors import (
     AuthenticationError,
     ClusterUnreachableError,
     ContactLostError,
-    DiskFullError,
     NotAdditiveError,
     OutputDamagedError,
     PartError,
-    PartialResultError,
     SeptumError,
     StateError,
     StructureError,
     TimeUpError,
     TryAgainError,
-    error_of,
 )
 from septum.feed import Feeder
 from septum.hosts import Trial, black_holes
-from septum.intake import Intake, facts_of
+from septum.intake import Intake, Taken, facts_of
 from septum.ledger import Ledger, Row, StoredOutput
 from septum.manifest import plain
-from septum.merge.results import Merger, Result
+from septum.merge.results import Merger
+from septum.outcome import Outcome, failure, partial
 from septum.policy import Pace, again, judge, part_state
 from septum.states import JobState, PartState
-from septum.units import count, show_duration, show_size
+from septum.units import count, show_duration
 from septum.verify import measure
 from septum.worker.sandbox import output_name
 
@@ -49,8 +46,6 @@ FETCH_BATCH = 50
 _STRUCTURE = {StructureError.code, NotAdditiveError.code}
 """Causes that no tolerance covers: the other parts are not to be trusted either."""
 _LINE_EVERY_S = 60.0
-_SPARE_B = 64 << 20
-"""Room on the disk that ledger, report and logs need beside the outputs."""
 
 
 class Clock(Protocol):
@@ -73,21 +68,6 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Wait; a signal may end it early."""
         time.sleep(seconds)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a run ended.
-
-    Attributes:
-        results: The merged files under temporary names; empty when there is no result.
-        failed: The parts that did not deliver.
-        error: What the run ends with; None when every part is in the results.
-    """
-
-    results: tuple[Result, ...]
-    failed: tuple[Row, ...]
-    error: SeptumError | None
 
 
 class Collector:
@@ -125,7 +105,7 @@ class Collector:
         self._run, self._backend, self._ledger, self._profile = run, backend, ledger, profile
         self._merger, self._keep_fresh, self._say, self._clock = merger, keep_fresh, say, clock
         self._until_s, self._anew = until_s, anew
-        self._intake = Intake(run=run, ledger=ledger, merger=merger, say=say)
+        self._intake = Intake(run=run, backend=backend, ledger=ledger, merger=merger, say=say)
         self._feeder = Feeder(
             run=run, backend=backend, ledger=ledger, profile=profile, gap_s=gap_s, say=say, clock=clock
         )
@@ -136,6 +116,7 @@ class Collector:
         self._avoided: frozenset[str] = frozenset()
         self._freed: set[str] = set()
         self._lease_until_s = 0.0
+        self._lease_seen_s = 0.0
         self._lease_warned_s = 0.0
         self._silent_since_s: float | None = None
         self._last_line_s = 0.0
@@ -252,7 +233,8 @@ class Collector:
             ) from error
 
     def _extend_lease(self, now_s: float) -> None:
-        if now_s <= self._lease_until_s - self._profile.lease / 2:
+        set_back, self._lease_seen_s = now_s < self._lease_seen_s, now_s
+        if not set_back and now_s <= self._lease_until_s - self._profile.lease / 2:
             return
         until_s = self._feeder.lease_until_s
         try:
@@ -358,38 +340,20 @@ class Collector:
             self._reports.update(self._backend.poll(unknown, everything=True) or {})
         parts = list(ended)
         for start in range(0, len(parts), FETCH_BATCH):
-            batch = parts[start : start + FETCH_BATCH]
-            self._check_disk(len(batch))
-            self._backend.fetch(batch, self._run.incoming)
-            self._check_disk(0)
-            for part in batch:
-                self._take_in(ended[part])
+            batch = [ended[part] for part in parts[start : start + FETCH_BATCH]]
+            for row, taken in self._intake.fetch(batch, self._report, now_s=self._clock.now()):
+                self._account(row, taken)
         self._avoid_black_holes()
         return True
 
-    def _take_in(self, row: Row) -> None:
-        report = self._reports.get(row.id) or JobReport(part=row.id, job="", state=JobState.ENDED)
-        taken = self._intake.take_in(row, report, now_s=self._clock.now())
-        if taken is None:
-            return
-        delivered = taken.error is None
-        self._trials.append(Trial(host=report.host, part=row.id, delivered=delivered, seconds=taken.seconds))
-        if taken.error is not None:
-            self._end(row, report, taken.error)
+    def _report(self, row: Row) -> JobReport:
+        return self._reports.get(row.id) or JobReport(part=row.id, job="", state=JobState.ENDED)
 
-    def _check_disk(self, parts: int) -> None:
-        """Look whether the disk takes the outputs of so many more parts, as large as those that are here."""
-        stored = self._ledger.outputs()
-        known = {item.part for item in stored.values()}
-        mean_b = sum(item.size_b for item in stored.values()) / len(known) if known else 0.0
-        free_b = shutil.disk_usage(self._run.folder).free
-        if free_b < parts * mean_b + min(_SPARE_B, 2 * mean_b):
-            raise DiskFullError(
-                f"disk: {show_size(free_b)} are free for the outputs of {count(parts, 'part')}, about "
-                f"{show_size(mean_b)} each",
-                evidence=f"{self._run.folder}; {len(known)} of {len(self._run.plan.parts)} parts are here and stay",
-                fix="make room, or take a runner with a larger disk, and retry this CI job: it fetches what is missing",
-            )
+    def _account(self, row: Row, taken: Taken) -> None:
+        delivered, host = taken.error is None, self._report(row).host
+        self._trials.append(Trial(host=host, part=row.id, delivered=delivered, seconds=taken.seconds))
+        if taken.error is not None:
+            self._end(row, self._report(row), taken.error)
 
     def _make_room(self) -> None:
         """Give up the jobs whose outputs are here, where others wait for their place."""
@@ -429,16 +393,16 @@ class Collector:
                 fix=f"remove the folder {self._run.folder} and run again",
             )
         if len(failed) > self._run.plan.allowed_missing or any(row.cause in _STRUCTURE for row in failed):
-            return Outcome(results=(), failed=failed, error=failure(self._run, failed))
+            return Outcome(results=(), failed=failed, error=failure(self._run.plan, failed))
         lost = {row.id for row in failed}
         if any(lost.issuperset(merge.parts) for merge in self._run.plan.merges):
             # A tolerance may thin a result out; a result without any part is none.
-            return Outcome(results=(), failed=failed, error=failure(self._run, failed))
+            return Outcome(results=(), failed=failed, error=failure(self._run.plan, failed))
         for part in lost:
             self._merger.fail(part)
         results = tuple(self._merger.finish(progress=lambda name: self._say(f"merging {name}")))
         if failed:
-            return Outcome(results=results, failed=failed, error=_partial(self._run, failed))
+            return Outcome(results=results, failed=failed, error=partial(self._run.plan, failed))
         if any(result.missing for result in results):
             raise StateError("ledger: parts are missing from a result though none failed", fix="please report this")
         return Outcome(results=results, failed=(), error=None)
@@ -456,39 +420,3 @@ def _told(error: SeptumError) -> dict[str, object]:
     # A name in a file may have bytes that are no text, and those fit into no table.
     told = {"message": error.what, "evidence": error.evidence, "fix": error.fix}
     return {"cause": error.code, **{name: plain(text) for name, text in told.items()}}
-
-
-def failure(run: Run, failed: Sequence[Row]) -> SeptumError:
-    """The error of a run whose parts failed: of the first failed part in the order of the plan, the others counted.
-
-    Args:
-        run: The run.
-        failed: At least one failed part, in the order of the plan.
-    """
-    first = failed[0]
-    others: dict[str, list[str]] = {}
-    for row in failed[1:]:
-        others.setdefault(row.cause or "E300", []).append(row.id)
-    summary = [f"{len(failed)} of {len(run.plan.parts)} parts failed; there is no result"]
-    summary += [
-        f"also {len(parts)} × {_title(code)} [{code}]: part {', '.join(parts[:5])}{', …' if len(parts) > 5 else ''}"  # noqa: PLR2004 - fits a line
-        for code, parts in sorted(others.items())
-    ]
-    return error_of(first.cause or "E300")(
-        first.message or f"part {first.id} failed",
-        evidence="\n".join(line for line in (first.evidence or "", *summary) if line),
-        fix=first.fix or "",
-    )
-
-
-def _title(code: str) -> str:
-    return (error_of(code).__doc__ or "").split(",")[0].split(";")[0].strip().rstrip(".").lower()
-
-
-def _partial(run: Run, failed: Sequence[Row]) -> SeptumError:
-    names = ", ".join(row.id for row in failed[:8]) + (", …" if len(failed) > 8 else "")  # noqa: PLR2004 - fits a line
-    return PartialResultError(
-        f"{len(failed)} of {len(run.plan.parts)} parts are missing, within the tolerance of {run.plan.tolerance}",
-        evidence=f"missing: {names}\nfirst: {failed[0].message}",
-        fix="the results are labelled partial; run again for whole ones",
-    )

@@ -153,6 +153,12 @@ class ClusterUnreachableError(SeptumError):
     code, exit_code = "E200", 20
 
 
+class ClusterFailedError(ClusterUnreachableError):
+    """The access point answers, and failed at what it was asked."""
+
+    code, exit_code = "E203", 20
+
+
 class SubmitRefusedError(SeptumError):
     """The schedd answered, and did not take the jobs: a limit, a requirement of the site, a transfer that broke."""
 

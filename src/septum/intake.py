@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import errno
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from septum.backends.base import JobReport, Run
+from septum.backends.base import Backend, JobReport, Run
 from septum.credentials.mask import mask_file
-from septum.errors import OutputDamagedError, PartError, StructureError
+from septum.errors import (
+    ClusterFailedError,
+    DiskFullError,
+    OutputDamagedError,
+    PartError,
+    SeptumError,
+    StructureError,
+    TransferDamagedError,
+)
 from septum.ledger import Ledger, Row, StoredOutput
 from septum.merge.results import Merger
-from septum.units import count
+from septum.units import count, show_size
 from septum.verify import Verified, has_status, verify
 from septum.worker.sandbox import Status, kept_name, log_names, output_name, parse_status, sandbox_name, status_name
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_MORE_ROOM = "make room, or take a runner with a larger disk, and retry this CI job: it fetches what is missing"
+_SPARE_B = 64 << 20
+"""Room on the disk that ledger, report and logs need beside the outputs."""
 
 FETCH_TRIES = 3
 """How often the files of a job are fetched before they are taken for what it left."""
@@ -30,18 +46,98 @@ class Taken:
 
 
 class Intake:
-    """Takes in the parts of one run.
+    """Fetches and takes in the outputs of one run.
 
     Args:
         run: The run.
+        backend: Where its jobs are.
         ledger: Its ledger.
         merger: Reads and merges what is good.
         say: Takes one line for people.
     """
 
-    def __init__(self, *, run: Run, ledger: Ledger, merger: Merger, say: Callable[[str], None]) -> None:
-        self._run, self._ledger, self._merger, self._say = run, ledger, merger, say
+    def __init__(
+        self, *, run: Run, backend: Backend, ledger: Ledger, merger: Merger, say: Callable[[str], None]
+    ) -> None:
+        self._run, self._backend, self._ledger, self._merger, self._say = run, backend, ledger, merger, say
         self._tries: dict[str, int] = {}
+        self._unfetched: dict[str, int] = {}
+
+    # ── fetching ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def fetch(
+        self, rows: Sequence[Row], report_of: Callable[[Row], JobReport], *, now_s: float
+    ) -> Iterator[tuple[Row, Taken]]:
+        """Fetch the outputs of ended jobs and take them in.
+
+        Args:
+            rows: The parts, as many as go in one call.
+            report_of: What the backend says of the job of a part.
+            now_s: Seconds since the epoch.
+
+        Yields:
+            The parts of which it is known what became of them; the others are to be fetched once more.
+
+        Raises:
+            DiskFullError: There is no room for them; what is here stays.
+            ClusterUnreachableError: No answer.
+        """
+        self._check_disk(len(rows))
+        here: list[Row] = []
+        for row, taken in self._bring(rows):
+            if taken is None:
+                here.append(row)
+            else:
+                yield row, taken
+        self._check_disk(0)
+        for row in here:
+            taken = self.take_in(row, report_of(row), now_s=now_s)
+            if taken is not None:
+                yield row, taken
+
+    def _bring(self, rows: Sequence[Row]) -> Iterator[tuple[Row, Taken | None]]:
+        """Bring files here; parts with None are here, others are lost. One that fails must not keep others away."""
+        try:
+            self._backend.fetch([row.id for row in rows], self._run.incoming)
+        except ClusterFailedError as error:
+            _refuse_full_disk(error, self._run.folder)
+            for row in rows:
+                yield from self._bring_one(row)
+        else:
+            yield from ((row, None) for row in rows)
+
+    def _bring_one(self, row: Row) -> Iterator[tuple[Row, Taken | None]]:
+        try:
+            self._backend.fetch([row.id], self._run.incoming)
+        except ClusterFailedError as error:
+            _refuse_full_disk(error, self._run.folder)
+            tries = self._unfetched[row.id] = self._unfetched.get(row.id, 0) + 1
+            if tries >= FETCH_TRIES:
+                del self._unfetched[row.id]
+                lost = TransferDamagedError(
+                    f"{self._run.plan.by_id[row.id].describe()}: its outputs cannot be fetched",
+                    evidence=error.evidence,
+                    fix="tell the site: the access point has lost them",
+                )
+                yield row, Taken(error=lost, seconds=None)
+        else:
+            yield row, None
+
+    def _check_disk(self, parts: int) -> None:
+        """Look whether the disk takes the outputs of so many more parts, as large as those that are here."""
+        stored = self._ledger.outputs()
+        known = {item.part for item in stored.values()}
+        mean_b = sum(item.size_b for item in stored.values()) / len(known) if known else 0.0
+        free_b = shutil.disk_usage(self._run.folder).free
+        if free_b < parts * mean_b + min(_SPARE_B, 2 * mean_b):
+            raise DiskFullError(
+                f"disk: {show_size(free_b)} are free for the outputs of {count(parts, 'part')}, about "
+                f"{show_size(mean_b)} each",
+                evidence=f"{self._run.folder}; {len(known)} of {len(self._run.plan.parts)} parts are here and stay",
+                fix=_MORE_ROOM,
+            )
+
+    # ── taking in ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def take_in(self, row: Row, report: JobReport, *, now_s: float) -> Taken | None:
         """Verify what came back from one part and put it where only verified files are.
@@ -125,6 +221,14 @@ class Intake:
                 source.replace(logs / (name if is_last else kept_name(name, row.jobs)))
         for number in range(len(self._run.plan.outputs)):
             (self._run.incoming / output_name(part, number)).unlink(missing_ok=True)
+
+
+def _refuse_full_disk(error: SeptumError, folder: Path) -> None:
+    """Tell a disk that is full here from a transfer that failed there."""
+    if "writing to file" in error.evidence and any(f"(errno {number})" in error.evidence for number in _NO_ROOM):
+        raise DiskFullError(
+            f"disk: no room for the outputs in {folder}", evidence=error.evidence, fix=_MORE_ROOM
+        ) from error
 
 
 def ran(status: Status) -> dict[str, object]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from septum.errors import StateError
+from septum.errors import DiskFullError, StateError
 from septum.states import ALLOWED, MAY_BEGIN_AGAIN, PartState
 
 if TYPE_CHECKING:
@@ -113,10 +113,16 @@ class Ledger:
         try:
             yield
         except sqlite3.DatabaseError as error:
+            if "disk is full" in str(error):
+                raise DiskFullError(
+                    f"disk: no room for {self._path}",
+                    evidence=str(error),
+                    fix="make room, and try again: what is here already stays",
+                ) from error
             raise StateError(
                 f"ledger: {self._path} cannot be used",
                 evidence=f"{type(error).__name__}: {error}",
-                fix="is the disk full? Otherwise remove it; septum finds the run again by its tag",
+                fix="remove it; septum finds the run again by its tag",
             ) from error
 
     @contextmanager
@@ -307,6 +313,13 @@ class Ledger:
             if done.rowcount != 1:
                 raise StateError(f"ledger: part {part} is not waiting for its outputs", fix="please report this")
             self._event(database, now_s, part, PartState.VERIFIED.value, None)
+
+    def reopen(self, *, now_s: float) -> None:
+        """Take back the entry of results whose run has not ended: septum was killed before it had cleaned up."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM merged")
+            database.execute("UPDATE part SET state = 'verified' WHERE state = 'merged'")
+            self._event(database, now_s, None, None, "reopened")
 
     def outputs(self) -> dict[tuple[str, int], StoredOutput]:
         """All outputs that have been fetched and verified, by part and number of the output."""

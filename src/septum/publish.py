@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import septum
-from septum.collect import Outcome
 from septum.errors import SeptumError, StateError
 from septum.finish import REPORTS
 from septum.ledger import Row, StoredOutput
 from septum.manifest import NAME as MANIFEST
 from septum.manifest import Asked, Failure, Held, Manifest, PartFacts, PartOutput, ResultFile, from_json, plain, to_json
 from septum.merge.results import Result
+from septum.outcome import Outcome
 from septum.plan import Plan, partial_name
 from septum.state import Receipt, write_whole
 from septum.states import PartState

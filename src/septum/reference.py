@@ -105,6 +105,7 @@ def _exit_meaning(exit_code: int, errors: list[type[SeptumError]]) -> str:
         2: "Usage or configuration.",
         SeptumError.exit_code: "A defect of septum itself; please report it.",
         13: "The identity is known, and may not do what was asked: at the access point, or at GitLab.",
+        20: "No collector or schedd answers, or it failed at what it was asked.",
         21: "The schedd did not take the jobs, or has no room for them.",
         33: "A job is held, and will not go on.",
         35: "An output arrived damaged, or cannot be opened.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from septum.errors import CancelledError, SeptumError
@@ -56,12 +56,25 @@ class _Interrupted(BaseException):
 
 
 @contextlib.contextmanager
-def removing_on_signal(backend: Backend, say: Callable[[str], None]) -> Iterator[None]:
+def noting_signals() -> Iterator[list[int]]:
+    """While inside, a signal that asks septum to stop is noted, for `removing_on_signal` to act upon.
+
+    Yields:
+        The signals that came.
+    """
+    came: list[int] = []
+    with handling(lambda number, _: came.append(number)):
+        yield came
+
+
+@contextlib.contextmanager
+def removing_on_signal(backend: Backend, say: Callable[[str], None], came: Sequence[int] = ()) -> Iterator[None]:
     """While inside, SIGTERM, SIGINT and SIGHUP remove the jobs of the run before septum ends.
 
     Args:
         backend: Where the jobs are.
         say: Takes one line for people.
+        came: Signals that came before, from `noting_signals`.
 
     Raises:
         CancelledError: One of them came.
@@ -69,11 +82,14 @@ def removing_on_signal(backend: Backend, say: Callable[[str], None]) -> Iterator
 
     def handle(number: int, _: object) -> None:
         for each in STOPPING:
-            signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not stop the removal
+            # A second Ctrl-C must not stop the removal. Not SIG_IGN: one that has come already would be a traceback.
+            signal.signal(each, lambda *_: None)
         raise _Interrupted(number)
 
     with handling(handle):
         try:
+            for number in came:
+                handle(number, None)
             yield
         except _Interrupted as interrupted:
             raise _cancel(backend, signal.Signals(interrupted.number).name, say) from None

@@ -15,7 +15,7 @@ import uproot
 
 from septum.backends.base import Run
 from septum.clusters.profile import Profile
-from septum.collect import Collector, Outcome
+from septum.collect import Collector
 from septum.errors import (
     ContactLostError,
     MergeFailedError,
@@ -31,6 +31,7 @@ from septum.merge.engine import Engine
 from septum.merge.results import Merger
 from septum.merge.strict.contents import Contents
 from septum.merge.strict.merging import Strict
+from septum.outcome import Outcome
 from septum.states import JobState, PartState
 from septum.worker.sandbox import WRAPPER, output_name, sent_names, status_name
 from tests.fakes.analyses import plan_of, seeds

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from septum.collect import Outcome
 from septum.errors import PartExitError, PartialResultError, StateError
 from septum.ledger import Row, StoredOutput
 from septum.manifest import NAME as MANIFEST
 from septum.manifest import Asked, Failure, Manifest, from_json, to_json
 from septum.merge.results import Result
+from septum.outcome import Outcome
 from septum.plan import Plan, partial_name
 from septum.publish import (
     MAX_LOG_B,

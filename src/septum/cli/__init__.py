@@ -6,6 +6,7 @@ Every verb is a module with `register(subparsers)`; what a verb needs is importe
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 import septum
 from septum.cli import analysis, cluster, compare, component, credentials, doctor, merge, report, sweep, verify
 from septum.cli.console import complain
-from septum.errors import SeptumError, StateError, every_error
+from septum.errors import DiskFullError, SeptumError, StateError, every_error
 from septum.memory import keep_to_ourselves
 from septum.signals import ending_in_order
 
@@ -56,6 +57,12 @@ def parser() -> argparse.ArgumentParser:
 
 def _explain(error: Exception, verb: str) -> int:
     """Print what went wrong; the exit code that goes with it."""
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        error = DiskFullError(
+            f"disk: no room for {error.filename or 'what is written'}",
+            evidence=str(error),
+            fix="make room, or take a runner with a larger disk, and try again: what is here already stays",
+        )
     if isinstance(error, OSError):
         error = StateError(
             f"files: {error.filename or 'a file'}: {(error.strerror or str(error)).lower()}",

@@ -19,7 +19,7 @@ from septum.errors import (
     UploadError,
 )
 from septum.plan import Plan
-from septum.signals import removing_on_signal
+from septum.signals import noting_signals, removing_on_signal
 from septum.stages.wiring import (
     ENDED,
     Options,
@@ -38,11 +38,12 @@ from septum.states import JobState, PartState
 
 if TYPE_CHECKING:
     from septum.clusters.profile import Profile
-    from septum.collect import Clock, Outcome
+    from septum.collect import Clock
     from septum.credentials import Credentials
     from septum.finish import Finished
     from septum.ledger import Ledger
     from septum.merge.engine import Engine
+    from septum.outcome import Outcome
     from septum.publish import Facts
 
 _HOPELESS = (PartError, StructureError, NotConservedError)
@@ -87,7 +88,7 @@ def is_collected(options: Options) -> bool:
     if not state.ledger_path.is_file():
         return False
     with state.open_ledger() as ledger:
-        return any(row.state is PartState.MERGED for row in ledger.rows())
+        return ENDED in ledger.facts() and any(row.state is PartState.MERGED for row in ledger.rows())
 
 
 def _collect_locked(options: Options, say: Say, clock: Clock) -> Collected:
@@ -105,7 +106,7 @@ def _collect_locked(options: Options, say: Say, clock: Clock) -> Collected:
     with state.open_ledger() as ledger:
         # Before anything is cleared: the results of a run that has been collected must stay.
         ledger.begin(plan_hash=plan.hash, tag=receipt.tag, parts=(part.id for part in plan.parts), now_s=clock.now())
-        _check_ledger(ledger)
+        _check_ledger(ledger, clock)
         if is_guess:
             _find(run, ledger, profile, options, say)
             state.write_values(plan, image=image_on_worker(plan, profile))
@@ -155,8 +156,8 @@ def _collect_locked(options: Options, say: Say, clock: Clock) -> Collected:
         except BaseException:
             publish.clear_old(options.result, plan)
             raise
+        finished = _finish(plan, options, say)
         ledger.note(ENDED, outcome.error.code if outcome.error is not None else "0")
-    finished = _finish(plan, options, say)
     if outcome.error is None:
         state.drop_outputs()
     return Collected(plan=plan, outcome=outcome, published=published, finished=finished)
@@ -245,9 +246,10 @@ def _collect(
 
     merger = Merger(run.plan, choose_engine, outputs=run.outputs, scratch=run.folder / "merge")
     with (
+        noting_signals() as came,
         open_credentials(profile, options, say) as supervisor,
         open_backend(run, profile, supervisor.credentials, options) as backend,
-        removing_on_signal(backend, say),
+        removing_on_signal(backend, say, came),
     ):
         foreseen = Foresight(run.plan, ledger, options.environ)
         collector = Collector(
@@ -325,8 +327,12 @@ def _find(run: Run, ledger: Ledger, profile: Profile, options: Options, say: Say
     say(f"the receipt is lost; the cluster knows {known} of {len(run.plan.parts)} parts of {run.tag}")
 
 
-def _check_ledger(ledger: Ledger) -> None:
-    if any(row.state is PartState.MERGED for row in ledger.rows()):
+def _check_ledger(ledger: Ledger, clock: Clock) -> None:
+    if not any(row.state is PartState.MERGED for row in ledger.rows()):
+        return
+    if ENDED not in ledger.facts():
+        ledger.reopen(now_s=clock.now())
+    else:
         raise StateError(
             "run: it has been collected already",
             fix="its results were in the result folder; run again to make them anew",

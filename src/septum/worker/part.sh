@@ -37,7 +37,10 @@ sha256() { # file
 # The hash of what a ROOT output holds, by septum's own reader, where this image has Python and numpy; else nothing.
 look() { # file
     [ -f septum-look.pyz ] || return 0
-    python3 -E -s septum-look.pyz "$1" 2>/dev/null | tr -cd '0-9a-f'
+    limit=
+    if command -v timeout >/dev/null 2>&1; then limit='timeout 600'; fi
+    # shellcheck disable=SC2086  # two words, or none
+    $limit python3 -E -s septum-look.pyz "$1" 2>/dev/null | tr -cd '0-9a-f'
 }
 
 # The working folder as it is, without credentials, which stand beside it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ FETCH_BATCH = 50
 
 PROXY_BATCH = 50
 """Jobs a call that hands on a proxy: each takes the schedd some 50 ms, for the key of its own."""
+
+CLOCKS_APART_S = 60
+"""Clocks that differ by less count as one."""
 
 CREDMON_TRIES = 5
 """How often the site is asked to take the jobs' Kerberos credential; each time it takes 20 s to say no.
@@ -86,6 +90,7 @@ class HTCondorBackend:
         self._jobs: dict[str, tuple[int, int]] = {}
         self._avoided: frozenset[str] = frozenset()
         self._ticket_handed = False
+        self._ahead_s: float | None = None
         self._bindings = _open(profile, credentials, run.sent)
         self._proxy_ends = _proxy_ends(credentials)
 
@@ -97,7 +102,7 @@ class HTCondorBackend:
             self._run.plan,
             self._profile,
             tag=self._run.tag,
-            lease_until_s=lease_until_s,
+            lease_until_s=lease_until_s + (self._ahead_s or 0.0),
             proxy_file=self._credentials.proxy_file,
             number=number,
             memory_b=memory_b,
@@ -108,6 +113,9 @@ class HTCondorBackend:
         self._counts = {}  # a job that ends at once in the place of another changes no number
         found = self._call("submit", "submitting", commands=commands, items=items(self._run.plan, parts))
         self._jobs |= {part.id: (found["cluster"], found["first"] + proc) for proc, part in enumerate(parts)}
+        if self._ahead_s is None and self._look_at_clock():
+            # Until now nobody knew that the two clocks differ.
+            self.extend(lease_until_s)
         return {part.id: f"{found['cluster']}.{found['first'] + proc}" for proc, part in enumerate(parts)}
 
     def _hand_over_ticket(self) -> None:
@@ -178,7 +186,15 @@ class HTCondorBackend:
     def extend(self, lease_until_s: float) -> None:
         """Extend the lease with one edit, whatever the number of jobs."""
         not_ended = f"{self._mine} && JobStatus != 4 && JobStatus != 3"
-        self._edit(not_ended, "TimerRemove", lease_expression(lease_until_s), doing="extending the lease")
+        until_s = lease_until_s + self._look_at_clock()
+        self._edit(not_ended, "TimerRemove", lease_expression(until_s), doing="extending the lease")
+
+    def _look_at_clock(self) -> float:
+        """By how many seconds the cluster's clock is ahead of ours, which may be wrong, or may just have been set."""
+        cluster_s = self._call("clock", "looking at the clock", constraint=self._mine)
+        ahead_s = 0.0 if cluster_s is None else cluster_s - time.time()
+        self._ahead_s = ahead_s if abs(ahead_s) > CLOCKS_APART_S else 0.0
+        return self._ahead_s
 
     def _edit(self, constraint: str, attribute: str, expression: str, *, doing: str) -> None:
         try:

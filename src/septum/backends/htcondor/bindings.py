@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from septum.errors import (
     AuthenticationError,
     BindingsMissingError,
+    ClusterFailedError,
     ClusterUnreachableError,
     NoRoomError,
     NotAuthorizedError,
@@ -238,7 +239,7 @@ def _about_jobs(error: CallError, where: str, doing: str) -> SeptumError:
         return NoRoomError(f"cluster: {where} takes no more jobs now", evidence=text, fix=_refusal_fix(text))
     if error.kind == "refused" or doing == "submitting":
         return SubmitRefusedError(f"cluster: {where} refused the jobs", evidence=text, fix=_refusal_fix(text))
-    return ClusterUnreachableError(f"cluster: {where} failed, {doing}", evidence=text, fix=check)
+    return ClusterFailedError(f"cluster: {where} failed, {doing}", evidence=text, fix=check)
 
 
 def permission_fix(profile: Profile) -> str:

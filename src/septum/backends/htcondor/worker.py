@@ -105,6 +105,12 @@ def query(schedd: _Schedd, *, constraint: str, attributes: list[str]) -> list[di
     return _ads(schedd.schedd.query(constraint, projection=attributes), attributes)
 
 
+def clock(schedd: _Schedd, *, constraint: str) -> int | None:
+    """The schedd's time in seconds since 1970, from one of these jobs; None where there is none."""
+    found = schedd.schedd.query(constraint, projection=["ServerTime"], limit=1)
+    return int(found[0]["ServerTime"]) if found and "ServerTime" in found[0] else None
+
+
 def history(schedd: _Schedd, *, constraint: str, attributes: list[str], match: int) -> list[dict[str, Any]]:
     """Read attributes of jobs that have left the queue, the newest first, at most `match` of them."""
     return _ads(schedd.schedd.history(constraint, projection=attributes, match=match), attributes)
@@ -187,7 +193,7 @@ def remove(schedd: _Schedd, *, constraint: str, reason: str) -> int:
 
 _CALLS: dict[str, Callable[..., Any]] = {
     call.__name__: call
-    for call in (ping, summary, query, history, submit, retrieve, edit, refresh_proxy, remove, store_credential)
+    for call in (ping, summary, query, clock, history, submit, retrieve, edit, refresh_proxy, remove, store_credential)
 }
 
 
