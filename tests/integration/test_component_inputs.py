@@ -38,6 +38,7 @@ if verb == "collect":
 sys.exit(int(env.get("EXIT_" + verb, "0")))
 """
 
+HOPS = [f"septum-hop-{number}" for number in range(1, 8)]
 AWKWARD = [
     "a b",
     "$HOME ${HOME} $$HOME %HOME%",
@@ -57,6 +58,10 @@ def _can_run() -> None:
     reason = available()
     if reason:
         pytest.skip(f"no facility: {reason}")
+
+
+def _hopping(count: int = 4) -> dict[str, Any]:
+    return {"wait": "hops", "hops": count, "hop-delay": "30 minutes", "cluster": "infn-af"}
 
 
 def _run(tmp_path: Path, inputs: list[dict[str, Any]], **variables: str) -> PipelineResult:
@@ -116,6 +121,31 @@ def test_the_three_ci_jobs_hand_on_the_state_and_two_includes_do_not_meet(tmp_pa
         assert "prepare.json" in _got(result, f"{prefix}submit", f"{state}/submit.json")["seen"]
         assert "submit.json" in _got(result, f"{prefix}collect", f"{state}/run.sqlite")["seen"]
         assert (result.artifacts(f"{prefix}collect") / folder / "septum.json").is_file()
+
+
+@pytest.mark.parametrize(("wait", "hops"), [(_hopping(2), 1), (_hopping(4), 3), ({}, 0), (_hopping(8), 7)])
+def test_hops_follow_each_other_and_collect_is_the_last(tmp_path: Path, wait: dict[str, Any], hops: int) -> None:
+    """As many as the input says, each with its number, and with the state of the one before; none with `wait: hold`."""
+    result = _run(tmp_path, [wait])
+
+    assert result.exit_code == 0, result.log
+    chain = [*(f"septum-hop-{number}" for number in range(1, hops + 1)), "septum-collect"]
+    ran = [job for job in ("septum-prepare", "septum-submit", *HOPS, "septum-collect") if result.job_log(job)]
+    assert ran == ["septum-prepare", "septum-submit", *chain]
+    for number, job in enumerate(chain, start=1):
+        found = _got(result, job, ".septum/septum-/run.sqlite")
+        assert found["got"].get("SEPTUM_HOP", "") == (f"{number}/{hops + 1}" if hops else "")
+        assert "submit.json" in found["seen"]
+        assert ("collect.json" in found["seen"]) == (number > 1)
+        assert (result.artifacts(job) / "result" / "septum.json").is_file()
+
+
+def test_no_ci_job_is_cancelled_that_ends_by_itself(tmp_path: Path) -> None:
+    """Septum is not asked to cancel after success, and not after a failure."""
+    result = _run(tmp_path, [_hopping(2)], EXIT_collect="30")
+
+    assert result.log.count("Running after script...") >= 2
+    assert not list((tmp_path / "pipeline").rglob("cancel.json"))
 
 
 @pytest.mark.parametrize(

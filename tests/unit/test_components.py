@@ -10,6 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from septum.components.render import (
     scalar,
 )
 from septum.errors import StateError, UsageError
+from septum.patience import DELAYS_MIN, HOP_COUNTS, delays_min
 
 ROOT = Path(__file__).parents[2]
 # What `default:` may hold (doc/ci/yaml, "default"), so what could reach a CI job that does not set it.
@@ -36,13 +39,27 @@ DEFAULT_KEYWORDS = frozenset(
     {"after_script", "artifacts", "before_script", "cache", "hooks", "id_tokens", "image", "interruptible"}
     | {"retry", "services", "tags", "timeout"}
 )
+HOP_JOBS = [f"hop-{number}" for number in range(1, HOP_COUNTS[-1])]
 INPUT = re.compile(r"\$\[\[\s*inputs\.([a-z-]+)\s*\]\]")
 COMPONENTS = pytest.mark.parametrize("item", model.COMPONENTS, ids=lambda item: item.name)
 
 
+@cache
+def _read(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    return parse((ROOT / "templates" / f"{name}.yml").read_text(encoding="utf-8"), name)
+
+
 def _body_of(item: model.Component) -> dict[str, Any]:
-    _, body = parse((ROOT / "templates" / f"{item.name}.yml").read_text(encoding="utf-8"), item.name)
-    return body
+    """The CI jobs with what they take from hidden ones, as GitLab merges them."""
+    _, body = _read(item.name)
+    return {name: _extended(job, body) for name, job in body.items() if not name.startswith(".")}
+
+
+def _extended(job: Any, body: dict[str, Any]) -> Any:
+    own = dict(job)
+    base = body[own.pop("extends")] if "extends" in own else {}
+    # Mappings are merged; of the hops only `variables` is one in both.
+    return {**base, **own, "variables": {**base.get("variables", {}), **own["variables"]}}
 
 
 def _expand(node: Any, values: dict[str, Any]) -> Any:
@@ -161,6 +178,8 @@ def test_header_holds_the_inputs_of_the_model(item: model.Component) -> None:
         assert written.get("type", "string") == entry.type
         assert written.get("default") == _defaults(item)[entry.name]
         assert written.get("regex") == entry.regex
+        assert tuple(written.get("options", ())) == entry.options
+        assert not entry.options or entry.default in entry.options
         assert written["description"] == entry.description
         assert len(entry.description) <= 1024
         assert "\n" not in entry.description
@@ -222,9 +241,11 @@ def test_forms_accept_what_users_write(name: str, accepted: list[str]) -> None:
 @COMPONENTS
 def test_body_holds_ci_jobs_with_the_prefix_and_nothing_else(item: model.Component) -> None:
     """No global keyword reaches the including pipeline, and two includes do not meet in a name."""
-    names = list(_body_of(item))
+    _, body = _read(item.name)
+    names = ["$[[ inputs.job-prefix ]]" + name for job in item.jobs for name in job.names]
 
-    assert names == ["$[[ inputs.job-prefix ]]" + job.name for job in item.jobs]
+    assert [name for name in body if not name.startswith(".")] == names
+    assert [name for name in body if name.startswith(".")] == [".$[[ inputs.job-prefix ]]hop"]
 
 
 @COMPONENTS
@@ -240,7 +261,7 @@ def test_nothing_of_the_users_default_can_reach_a_ci_job(item: model.Component, 
     """`inherit` shuts it out, and every keyword that it could hold is set."""
     assert job["inherit"] == {"default": False}
     assert job.keys() >= DEFAULT_KEYWORDS
-    assert job["services"] == job["cache"] == job["after_script"] == []
+    assert job["services"] == job["cache"] == []
 
 
 @JOBS
@@ -248,8 +269,10 @@ def test_no_input_stands_where_a_shell_or_a_rule_would_read_it(
     item: model.Component, name: str, job: dict[str, Any]
 ) -> None:
     """Text of an input in a script would be code."""
-    for keyword in ("before_script", "script", "after_script", "rules", "hooks"):
+    for keyword in ("before_script", "script", "after_script", "hooks"):
         assert "$[[" not in json.dumps(job[keyword])
+    for rule in job["rules"]:
+        assert "$[[" not in rule.get("if", "") + json.dumps(rule.get("variables", {}))
 
 
 @JOBS
@@ -258,7 +281,9 @@ def test_inputs_arrive_by_variables_to_the_last_byte(item: model.Component, name
     variables = job["variables"]
 
     for entry in item.variables:
-        expected = entry.reference if entry.expand else {"value": entry.reference, "expand": False}
+        # A number has no `$`, and GitLab's schema takes none under `value`.
+        plain = entry.expand or entry.type == "number"
+        expected = entry.reference if plain else {"value": entry.reference, "expand": False}
         assert variables[entry.variable] == expected
         assert not entry.expand or entry.name.endswith("image")
     assert all(re.match(r"(SEPTUM|GIT)_", variable) for variable in variables)
@@ -268,13 +293,14 @@ def test_inputs_arrive_by_variables_to_the_last_byte(item: model.Component, name
 @JOBS
 def test_a_ci_job_is_little_shell_that_a_shell_accepts(item: model.Component, name: str, job: dict[str, Any]) -> None:
     """At most ten lines, POSIX; the work is septum's, and credentials are where a cluster is touched."""
-    script = _shell_lines(job, "before_script", "script")
+    script = _shell_lines(job, "before_script", "script", "after_script")
+    verb = "collect" if name.startswith("hop-") else name
 
     assert len(script.splitlines()) <= 10
     # collect asks GitLab for the reference, and writes the note; its parts on `local` get neither token.
-    tokens = "--keep CI_JOB_TOKEN --keep SEPTUM_GITLAB_TOKEN " if name == "collect" else ""
-    supervised = "" if name == "prepare" else f"septum credentials run {tokens}-- "
-    assert job["script"] == [f"{supervised}septum {name}"]
+    tokens = "--keep CI_JOB_TOKEN --keep SEPTUM_GITLAB_TOKEN " if verb == "collect" else ""
+    supervised = "" if verb == "prepare" else f"septum credentials run {tokens}-- "
+    assert job["script"] == [f"{supervised}septum {verb}"]
     for shell in ("sh", "bash"):
         subprocess.run([shell, "-n"], input=script, text=True, check=True)
 
@@ -293,17 +319,145 @@ def test_artifacts_are_kept_from_strangers_and_not_for_ever(
 ) -> None:
     """A public project does not publish its state folder."""
     assert job["artifacts"]["access"] == "developer"
-    assert job["artifacts"]["expire_in"] == "$[[ inputs.expire-in ]]"
+    kept = model.HOP_EXPIRY if name.startswith("hop-") else "$[[ inputs.expire-in ]]"
+    assert job["artifacts"]["expire_in"] == kept
 
 
-def test_the_three_ci_jobs_follow_each_other() -> None:
+def test_the_ci_jobs_follow_each_other() -> None:
     """Within one stage, by needs, so that one stage input is enough."""
     body = _expand(_body_of(model.ANALYSIS), _defaults(model.ANALYSIS))
 
-    assert list(body) == ["septum-prepare", "septum-submit", "septum-collect"]
+    assert list(body) == [f"septum-{name}" for name in ("prepare", "submit", *HOP_JOBS, "collect")]
     assert "needs" not in body["septum-prepare"]
     assert body["septum-submit"]["needs"] == ["septum-prepare"]
     assert body["septum-collect"]["needs"] == ["septum-submit"]
+    for one, two in pairwise(["submit", *HOP_JOBS]):
+        assert body[f"septum-{two}"]["needs"] == [f"septum-{one}"]
+
+
+def _chosen(job: dict[str, Any], values: dict[str, Any]) -> dict[str, Any] | None:
+    """The rule that GitLab takes in a pipeline of a branch; None for a CI job that is not in it."""
+    variables = {
+        name: str(value["value"] if isinstance(value, dict) else value) for name, value in job["variables"].items()
+    }
+    for rule in job["rules"]:
+        if all(_holds(term, {**variables, "CI_COMMIT_BRANCH": "main"}) for term in rule.get("if", "").split(" && ")):
+            return None if rule.get("when") == "never" else rule
+    return None
+
+
+def _holds(term: str, variables: dict[str, str]) -> bool:
+    if not term:
+        return True
+    left, operator, right = (*term.split(" ", 2), "", "")[:3]
+    value = variables.get(left.removeprefix("$"))
+    if operator == "=~":
+        return re.search(right.strip("/"), value or "") is not None
+    if operator:
+        same = value == (None if right == "null" else right.strip('"'))
+        return same if operator == "==" else not same
+    return bool(value)
+
+
+@pytest.mark.parametrize("longest", DELAYS_MIN)
+@pytest.mark.parametrize("count", HOP_COUNTS)
+def test_there_are_as_many_hops_as_asked_for_after_their_delays(count: int, longest: str) -> None:
+    """The pipeline is what `septum submit` counts with: the delays of each number and length, collect as the last."""
+    given = {"cluster": "infn-af", "wait": "hops", "hops": count, "hop-delay": longest}
+    values = {**_defaults(model.ANALYSIS), **given}
+    body = _expand(_body_of(model.ANALYSIS), values)
+    rules = {name: rule for name, job in body.items() if (rule := _chosen(job, values)) is not None}
+
+    chain = [*(f"septum-{name}" for name in HOP_JOBS[: count - 1]), "septum-collect"]
+    assert list(rules) == ["septum-prepare", "septum-submit", *chain]
+    assert all(rules[name]["when"] == "delayed" for name in chain)
+    numbers = [60 if "hour" in rules[name]["start_in"] else 1 for name in chain]
+    numbers = [unit * int(rules[name]["start_in"].split()[0]) for unit, name in zip(numbers, chain, strict=True)]
+    assert tuple(numbers) == delays_min(longest, count)
+    # Each hop goes on where the one before it left, and knows its number.
+    needs = [rules[name].get("needs", body[name]["needs"]) for name in chain]
+    assert needs == [[name] for name in ["septum-submit", *chain[:-1]]]
+    hops = [{**body[name]["variables"], **rules[name].get("variables", {})}["SEPTUM_HOP"] for name in chain]
+    hops = [hop["value"] if isinstance(hop, dict) else hop for hop in hops]
+    assert hops == [f"{number}/{count}" for number in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("given", [{"cluster": "infn-af"}, {"wait": "hops"}, {"wait": "hops", "image": "ours:1"}])
+def test_no_hop_exists_with_wait_hold_or_where_parts_end_with_their_septum(given: dict[str, str]) -> None:
+    """Then collect starts at once, after submit, and is no hop."""
+    values = {**_defaults(model.ANALYSIS), **given}
+    body = _expand(_body_of(model.ANALYSIS), values)
+    rules = {name: rule for name, job in body.items() if (rule := _chosen(job, values)) is not None}
+
+    assert list(rules) == ["septum-prepare", "septum-submit", "septum-collect"]
+    collect = body["septum-collect"]
+    assert not {"when", "start_in", "needs"} & (
+        rules["septum-collect"].keys() - ({"when"} if "image" not in given else set())
+    )
+    assert "SEPTUM_HOP" not in collect["variables"] | rules["septum-collect"].get("variables", {})
+
+
+def test_hops_hand_on_everything_and_show_only_what_is_theirs() -> None:
+    """State and results travel; GitLab's reports stand in a folder that does not, so that none is shown twice."""
+    body = _expand(_body_of(model.ANALYSIS), _defaults(model.ANALYSIS))
+
+    for name in HOP_JOBS:
+        artifacts = body[f"septum-{name}"]["artifacts"]
+        assert artifacts["paths"] == ["result/", ".septum/septum-/"]
+        assert artifacts["when"] == "always"
+        assert artifacts["reports"] == body["septum-collect"]["artifacts"]["reports"]
+        reports = body[f"septum-{name}"]["variables"]["SEPTUM_REPORTS"]["value"]
+        assert {str(Path(path).parent) for path in artifacts["reports"].values()} == {reports}
+        assert not any(f"{reports}/".startswith(path) for path in artifacts["paths"])
+
+
+def test_hop_artifacts_outlive_every_delay() -> None:
+    """GitLab refuses to start a CI job whose artifacts are gone."""
+    days, unit = model.HOP_EXPIRY.split()
+
+    assert unit == "days"
+    assert int(days) * 24 * 60 > 2 * max(max(delays) for delays in DELAYS_MIN.values())
+
+
+@pytest.mark.parametrize(
+    ("status", "cluster", "called"),
+    [
+        ("canceled", "infn-af", True),
+        ("success", "infn-af", False),
+        ("failed", "infn-af", False),
+        ("", "infn-af", False),
+        ("canceled", "local", False),
+    ],
+)
+@pytest.mark.parametrize("name", ["submit", "hop-3", "collect"])
+def test_only_a_cancelled_ci_job_removes_its_jobs(
+    tmp_path: Path, name: str, status: str, cluster: str, *, called: bool
+) -> None:
+    """Under supervision and bounded, so that GitLab's five minutes are enough; never after success or failure."""
+    (script,) = _body_of(model.ANALYSIS)[f"$[[ inputs.job-prefix ]]{name}"]["after_script"]
+    (tmp_path / "septum").write_text(f'#!/bin/sh\necho "$@ token=$CI_JOB_TOKEN" >> {tmp_path}/calls\n')
+    (tmp_path / "septum").chmod(0o755)
+    done = subprocess.run(
+        [shutil.which("sh") or "/bin/sh", "-e", "-c", script],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "CI_JOB_STATUS": status, "SEPTUM_CLUSTER": cluster},
+        check=False,
+    )
+    calls = (tmp_path / "calls").read_text() if (tmp_path / "calls").exists() else ""
+
+    assert done.returncode == 0
+    assert calls == ("credentials run -- septum cancel token=\n" if called else "")
+    assert int(re.findall(r"timeout -k (\d+) (\d+) ", script)[0][1]) < 5 * 60 - 30
+    assert _body_of(model.ANALYSIS)["$[[ inputs.job-prefix ]]prepare"]["after_script"] == []
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+def test_a_newer_commit_stops_what_the_user_lets_it(*, cancel: bool) -> None:
+    """The value stays a truth value, as GitLab wants it; prepare has no jobs yet, and may always be stopped."""
+    body = _expand(_body_of(model.ANALYSIS), {**_defaults(model.ANALYSIS), "cancel-on-new-commit": cancel})
+
+    assert body.pop("septum-prepare")["interruptible"] is True
+    assert {job["interruptible"] for job in body.values()} == {cancel}
+    assert all(type(job["interruptible"]) is bool for job in body.values())
 
 
 def test_no_failure_is_allowed_and_the_state_survives_one() -> None:
@@ -316,7 +470,6 @@ def test_no_failure_is_allowed_and_the_state_survives_one() -> None:
     assert "allow_failure" not in body["septum-submit"]
     assert collect["artifacts"]["when"] == "always"
     assert collect["artifacts"]["paths"] == ["result/", ".septum/septum-/run.sqlite", ".septum/septum-/receipt.json"]
-    assert [body[name]["interruptible"] for name in body] == [True, False, False]
 
 
 def test_two_includes_share_no_folder() -> None:
@@ -330,25 +483,30 @@ def test_two_includes_share_no_folder() -> None:
     assert not paths[0] & paths[1]
     for body in (one, two):
         for job in body.values():
-            state = job["variables"]["SEPTUM_STATE"]["value"]
-            assert all(
-                path.startswith((state + "/", job["variables"]["SEPTUM_RESULT"]["value"] + "/"))
-                for path in job["artifacts"]["paths"]
+            state, result, reports = (
+                job["variables"][f"SEPTUM_{name}"]["value"] + "/" for name in ("STATE", "RESULT", "REPORTS")
             )
+            assert all(path.startswith((state, result)) for path in job["artifacts"]["paths"])
+            assert all(path.startswith(reports) for path in job["artifacts"].get("reports", {}).values())
 
 
 def test_the_analysis_image_is_used_where_the_users_code_runs() -> None:
     """In prepare always; in submit and collect only when the parts run in the CI job itself."""
     body = _body_of(model.ANALYSIS)
+    hops = {name: body.pop("$[[ inputs.job-prefix ]]" + name) for name in HOP_JOBS}
     conditions = [job["rules"][1]["if"] for job in body.values()]
 
     assert conditions == ["$SEPTUM_IMAGE", *['$SEPTUM_IMAGE && $SEPTUM_CLUSTER == "local"'] * 2]
+    for job in hops.values():
+        assert all("variables" not in rule for rule in job["rules"])
+        assert job["variables"]["SEPTUM_JOB_IMAGE"] == "$SEPTUM_OWN_IMAGE"
+        assert job["rules"][0] == {"if": "$CI_COMMIT_BRANCH == null && $CI_COMMIT_TAG == null", "when": "never"}
     for job in body.values():
         assert job["image"] == "$SEPTUM_JOB_IMAGE"
         assert job["variables"]["SEPTUM_JOB_IMAGE"] == "$SEPTUM_OWN_IMAGE"
         assert job["rules"][1]["variables"] == {"SEPTUM_JOB_IMAGE": "$SEPTUM_IMAGE"}
         assert job["rules"][0] == {"if": "$CI_COMMIT_BRANCH == null && $CI_COMMIT_TAG == null", "when": "never"}
-        assert job["rules"][2] == {"when": "on_success"}
+        assert job["rules"][-1] == {"when": "on_success"}
 
 
 @COMPONENTS
@@ -363,7 +521,8 @@ def test_gitlabs_own_schema_accepts_the_component(item: model.Component) -> None
     validator = Draft7Validator(json.loads(path.read_text(encoding="utf-8")))
     header, body = parse(render_component(item, ROOT), item.name)
     # The editor's schema wants at least one tag; GitLab itself takes none (lib/gitlab/ci/config/entry/tags.rb).
-    expanded = _expand(body, {**_defaults(item), "tags": ["docker"]})
+    values = {**_defaults(item), "tags": ["docker"], "wait": "hops"}
+    expanded = _expand(body, values)
 
     assert [error.message for error in validator.iter_errors({"spec": header["spec"]})] == []
     assert [error.message for error in validator.iter_errors(expanded)] == []

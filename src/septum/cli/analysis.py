@@ -16,7 +16,7 @@ from septum.cli.options import add_cluster, overrides
 from septum.errors import TimeUpError, UsageError
 
 if TYPE_CHECKING:
-    from septum.collect import Outcome
+    from septum.outcome import Outcome
     from septum.plan import Plan
     from septum.stages import Collected, Options, Submitted
 
@@ -123,6 +123,7 @@ def _options(args: argparse.Namespace) -> Options:
         result=Path(args.result),
         environ=environ,
         until_s=leave_at(environ, now_s=time.time(), hop=hop, stay_s=stay_s),
+        leaves_early=hop is not None and not hop.is_last,
         gap_s=_seconds("gap", getattr(args, "gap", "")) or 60.0 * max(delays, default=0),
     )
 
@@ -207,7 +208,6 @@ def _collect(args: argparse.Namespace) -> int:
     except TimeUpError as left:
         if hop is None or hop.is_last:
             raise
-        _forget_failure(options)
         say(f"hop {args.hop}: {left.what.partition(': ')[2]} ({left.evidence})")
         return 0
     finally:
@@ -235,24 +235,17 @@ def _pass(options: Options) -> int:
         ]
         if damaged:
             raise ValueError(f"{damaged[0]} is not the file that was published")
-    except (OSError, ValueError) as error:
+        failure = manifest.error
+        ended_with = None if failure is None else error_of(failure.code)
+    except (OSError, ValueError, KeyError) as error:
         raise StateError(
             f"result: an earlier hop has collected the run, and {options.result} does not hold what it published",
             evidence=f"{type(error).__name__}: {error}",
             fix="take the results from the artifact of that hop, or run a new pipeline",
         ) from error
-    if manifest.error is not None:
-        failure = manifest.error
-        raise error_of(failure.code)(failure.what, evidence=failure.evidence, fix=failure.fix)
+    if failure is not None and ended_with is not None:
+        raise ended_with(failure.what, evidence=failure.evidence, fix=failure.fix)
     return 0
-
-
-def _forget_failure(options: Options) -> None:
-    """Leave no page behind that says that the run failed: others go on with it."""
-    from septum.publish import clear_old
-    from septum.state import State
-
-    clear_old(options.result, State(options.state).load_plan())
 
 
 def _show_gitlab(options: Options) -> None:
@@ -260,10 +253,14 @@ def _show_gitlab(options: Options) -> None:
     target = options.environ.get("SEPTUM_REPORTS")
     if not target:
         return
-    for name in _SHOWN:
-        if (options.result / name).is_file():
-            Path(target).mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(options.result / name, Path(target) / name)
+    try:
+        for name in _SHOWN:
+            if (options.result / name).is_file():
+                Path(target).mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(options.result / name, Path(target) / name)
+    except OSError as error:
+        # The result is worth more than what GitLab shows of it.
+        say(f"warning: GitLab will not show the reports: {error}")
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -23,6 +23,21 @@ if TYPE_CHECKING:
 SERVER = "gitlab.test"
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 _STATE = ".gitlab-ci-local"
+# The runner sets up the checkout of a CI job once more before `after_script`: it removes what the script has made, and
+# brings the artifacts of the CI jobs before it again. GitLab's does not.
+_RSYNC = """\
+#!/bin/sh
+for last; do :; done
+case $last in
+*.gitlab-ci-local/builds/*)
+  runner=$PPID
+  until [ "$runner" -le 1 ] || grep -qa gitlab-ci-local/dist "/proc/$runner/cmdline"; do
+    runner=$(cut -d ' ' -f 4 "/proc/$runner/stat")
+  done
+  mkdir "$0.done/$runner-$(printf '%s ' "$@" | cksum | tr ' ' -)" 2>/dev/null || exit 0 ;;
+esac
+PATH=${PATH#*:} exec rsync "$@"
+"""
 # The runner shortens longer names with a hash.
 _NAME_MAX = 238
 
@@ -129,8 +144,10 @@ def prepare_pipeline(
     Raises:
         FacilityError: The repository cannot be copied.
     """
-    for name in ("home", "tmp", "checkout"):
+    for name in ("home", "tmp", "checkout", "bin/rsync.done"):
         (folder / name).mkdir(mode=0o700, parents=True)
+    (folder / "bin" / "rsync").write_text(_RSYNC, encoding="ascii")
+    (folder / "bin" / "rsync").chmod(0o700)
     env = {
         # The jobs inherit this, and nothing else of ours.
         "GIT_CONFIG_GLOBAL": str(folder / "gitconfig"),
@@ -138,7 +155,9 @@ def prepare_pipeline(
         "HOME": str(folder / "home"),
         "LANG": "C.UTF-8",
         "NO_COLOR": "1",
-        "PATH": ":".join([*map(str, path), str(debian.bin), str(Path(sys.executable).parent), _SYSTEM_PATH]),
+        "PATH": ":".join(
+            [str(folder / "bin"), *map(str, path), str(debian.bin), str(Path(sys.executable).parent), _SYSTEM_PATH]
+        ),
         # The runner writes file variables there.
         "TMPDIR": str(folder / "tmp"),
     }

@@ -15,6 +15,7 @@ from septum.errors import (
     SeptumError,
     StateError,
     StructureError,
+    TimeUpError,
     TooLargeError,
     UploadError,
 )
@@ -147,6 +148,8 @@ def _collect_locked(options: Options, say: Say, clock: Clock) -> Collected:
             raise
         except SeptumError as error:
             publish.clear_old(options.result, plan)
+            if isinstance(error, TimeUpError) and options.leaves_early:
+                raise  # it has not failed: nothing shall say so
             facts = _facts_of(plan, profile, ledger, options, clock, {})
             publish.publish_failure(options.result, plan, receipt, error, facts, outputs=run.outputs, logs=logs)
             _finish(plan, options, say)

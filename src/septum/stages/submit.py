@@ -85,7 +85,7 @@ def _submit(options: Options, say: Say, clock: Clock) -> Submitted:
             state.store_receipt(receipt)
             return Submitted(receipt=receipt, new=len(ledger.rows(PartState.PLANNED)), attached=0)
         with open_credentials(profile, options, say) as supervisor:
-            supervisor.credentials.require_life(clock.now(), _needed_s(plan, profile))
+            supervisor.credentials.require_life(clock.now(), _needed_s(plan, profile) + options.gap_s)
             lint_sent(plan, sorted(run.sent.glob("*.tar*")))
             _check_access(profile, supervisor.credentials, run, say)
             with (

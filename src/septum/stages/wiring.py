@@ -38,6 +38,7 @@ class Options:
         result: The result folder.
         environ: The environment.
         until_s: When collect leaves, in seconds since the epoch, whatever still runs; None for never.
+        leaves_early: Whether others go on with the run when collect leaves.
         gap_s: The longest time between two collects, in seconds, that the jobs have to outlive.
     """
 
@@ -50,6 +51,7 @@ class Options:
     result: Path = Path("result")
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     until_s: float | None = None
+    leaves_early: bool = False
     gap_s: float = 0.0
 
     @property
