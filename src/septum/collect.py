@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from septum.backends.base import FETCHED, Backend, JobReport, Run
+from septum.backends.base import BY_ITS_RUN, FETCHED, REMOVED_BY_US, Backend, JobReport, Run
 from septum.errors import (
     AuthenticationError,
     ClusterUnreachableError,
@@ -19,10 +19,12 @@ from septum.errors import (
     NotAdditiveError,
     OutputDamagedError,
     PartError,
+    PartRemovedError,
     SeptumError,
     StateError,
     StructureError,
     TimeUpError,
+    TransferDamagedError,
     TryAgainError,
 )
 from septum.feed import Feeder
@@ -35,7 +37,7 @@ from septum.outcome import Outcome, failure, partial
 from septum.policy import Pace, again, judge, part_state
 from septum.states import JobState, PartState
 from septum.units import count, show_duration
-from septum.verify import measure
+from septum.verify import has_status, measure
 from septum.worker.sandbox import output_name
 
 if TYPE_CHECKING:
@@ -105,7 +107,9 @@ class Collector:
         self._run, self._backend, self._ledger, self._profile = run, backend, ledger, profile
         self._merger, self._keep_fresh, self._say, self._clock = merger, keep_fresh, say, clock
         self._until_s, self._anew = until_s, anew
-        self._intake = Intake(run=run, backend=backend, ledger=ledger, merger=merger, say=say)
+        self._intake = Intake(
+            run=run, backend=backend, ledger=ledger, merger=merger, say=say, patience_s=profile.hold_patience
+        )
         self._feeder = Feeder(
             run=run, backend=backend, ledger=ledger, profile=profile, gap_s=gap_s, say=say, clock=clock
         )
@@ -114,7 +118,7 @@ class Collector:
         self._looks_without: dict[str, int] = {}
         self._trials: list[Trial] = []
         self._avoided: frozenset[str] = frozenset()
-        self._freed: set[str] = set()
+        self._freed: set[tuple[str, int]] = set()
         self._lease_until_s = 0.0
         self._lease_seen_s = 0.0
         self._lease_warned_s = 0.0
@@ -208,6 +212,7 @@ class Collector:
             for warning in self._backend.refresh():
                 self._say(f"warning: {warning}")
             changed |= self._fetch()
+            self._avoid_black_holes()
             self._make_room()
             changed |= self._feeder.feed() > 0
             self._silent_since_s = None
@@ -253,7 +258,11 @@ class Collector:
     def _time_up(self) -> TimeUpError:
         """What to leave with: the jobs go on, with a lease until somebody else speaks for them."""
         until_s = self._feeder.lease_until_s
-        self._backend.extend(until_s)
+        try:
+            self._backend.extend(until_s)
+        except SeptumError as error:
+            self._say(f"warning: the jobs' lease cannot be extended: {error.what}")
+            until_s = self._lease_until_s or self._clock.now()
         counts = self._ledger.counts()
         going = sum(row.state is not PartState.FAILED for row in self._open_parts())
         return TimeUpError(
@@ -291,6 +300,10 @@ class Collector:
             elif state is not None:
                 moves[row.id] = (state, facts_of(report, earlier=row.earlier))
         changed = self._ledger.move_all(moves, now_s=now_s)
+        if any(report.reason.startswith(f"{REMOVED_BY_US} {BY_ITS_RUN}") for _, report, _ in ended if report.by_septum):
+            # Before anything is submitted again.
+            for row in self._ledger.rows(PartState.PLANNED):
+                self._ledger.move(row.id, PartState.FAILED, now_s=now_s, **_told(_never_submitted(row.id)))
         for row, report, error in ended:
             self._looks_without.pop(row.id, None)
             self._end(row, report, error)
@@ -338,12 +351,16 @@ class Collector:
         unknown = [part for part in ended if part not in self._reports]
         if unknown:
             self._reports.update(self._backend.poll(unknown, everything=True) or {})
+        for row in list(ended.values()):
+            report = self._report(row)
+            error = self._ends(row.id, report) if report.state is JobState.REMOVED else None
+            if error is not None and not has_status(self._run.incoming, row.id):
+                self._end(ended.pop(row.id), report, error)  # somebody removed it, and did not want another one
         parts = list(ended)
         for start in range(0, len(parts), FETCH_BATCH):
             batch = [ended[part] for part in parts[start : start + FETCH_BATCH]]
             for row, taken in self._intake.fetch(batch, self._report, now_s=self._clock.now()):
                 self._account(row, taken)
-        self._avoid_black_holes()
         return True
 
     def _report(self, row: Row) -> JobReport:
@@ -351,7 +368,8 @@ class Collector:
 
     def _account(self, row: Row, taken: Taken) -> None:
         delivered, host = taken.error is None, self._report(row).host
-        self._trials.append(Trial(host=host, part=row.id, delivered=delivered, seconds=taken.seconds))
+        if not isinstance(taken.error, TransferDamagedError):  # which is a fault of the way
+            self._trials.append(Trial(host=host, part=row.id, delivered=delivered, seconds=taken.seconds))
         if taken.error is not None:
             self._end(row, self._report(row), taken.error)
 
@@ -359,18 +377,20 @@ class Collector:
         """Give up the jobs whose outputs are here, where others wait for their place."""
         if not self._feeder.in_waves or not self._ledger.counts().get(PartState.PLANNED):
             return
-        done = [row.id for row in self._ledger.rows(PartState.VERIFIED, PartState.FAILED) if row.id not in self._freed]
+        rows = self._ledger.rows(PartState.VERIFIED, PartState.FAILED)
+        # By job and not by part: one that failed may get another, which holds a place again.
+        done = {(row.id, row.jobs) for row in rows} - self._freed
         if done:
-            self._backend.remove(done, reason=FETCHED)
-            self._freed.update(done)
+            self._backend.remove(sorted(part for part, _ in done), reason=FETCHED)
+            self._freed |= done
 
     def _avoid_black_holes(self) -> None:
         """Keep further jobs away from machines on which parts fail fast, and give those parts another job."""
         found = black_holes(self._trials) - self._avoided
         if not found:
             return
+        self._backend.avoid(self._avoided | found)
         self._avoided |= found
-        self._backend.avoid(self._avoided)
         for host in sorted(found):
             parts = sorted({trial.part for trial in self._trials if trial.host == host})
             self._say(f"warning: {len(parts)} parts failed fast on {host}, and none delivered there; avoiding it")
@@ -414,6 +434,10 @@ class Collector:
         if line != self._last_line and (force or now_s - self._last_line_s >= _LINE_EVERY_S):
             self._say(line)
             self._last_line, self._last_line_s = line, now_s
+
+
+def _never_submitted(part: str) -> PartRemovedError:
+    return PartRemovedError(f"part {part}: the run was cancelled before it had a job", fix="run again")
 
 
 def _told(error: SeptumError) -> dict[str, object]:

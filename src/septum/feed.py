@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from septum.backends.base import FETCHED, REMOVED_BY_US, Backend, JobReport, Run
+from septum.backends.base import BY_ITS_RUN, REMOVED_BY_US, REPLACED, Backend, JobReport, Run
 from septum.errors import NoRoomError, SeptumError, SubmitRefusedError
+from septum.ledger import ENDED
 from septum.plan import Part
 from septum.states import HoldAction, JobState, PartState, hold_of
 from septum.units import count, show_duration, show_size
@@ -79,10 +80,13 @@ class Feeder:
         Returns:
             How many jobs of this run were there already.
         """
-        rows = [row for row in self._ledger.rows() if row.state not in {PartState.VERIFIED, PartState.MERGED}]
+        # What failed while this very collect goes on has failed: nobody asked for it again.
+        left_out = {PartState.VERIFIED, PartState.MERGED, *([PartState.FAILED] if stuck else [])}
+        rows = [row for row in self._ledger.rows() if row.state not in left_out]
         reports = self._backend.poll([row.id for row in rows], everything=True) or {}
-        anew = anew or any(report.collected for report in reports.values())
-        anew = anew or any(row.state is PartState.FAILED for row in rows)
+        ended = not stuck and ENDED in self._ledger.facts()
+        anew = anew or (not stuck and any(report.collected for report in reports.values()))
+        anew = anew or (ended and any(row.state is PartState.FAILED for row in rows))
         asked = {row.id: why_again(row, reports[row.id], anew=anew, stuck=stuck) for row in rows}
         reasons = {part: reason for part, reason in asked.items() if reason is not None}
         self._plan_again(reasons, {row.id: row for row in rows}, reports)
@@ -92,12 +96,25 @@ class Feeder:
             if part not in reasons and report.state not in {JobState.LOST, JobState.REMOVED}
         }
         planned = {row.id: row for row in self._ledger.rows(PartState.PLANNED)}
+        # Of a ledger that was lost: that somebody removed a job is for collect to say, and not to undo.
+        gone = {
+            part: reports[part]
+            for part, row in planned.items()
+            if not (anew or stuck) and reports[part].state is JobState.REMOVED and reports[part].number >= row.jobs
+        }
         moves = {
             part: (PartState.IDLE, {"job": report.job, "jobs": max(report.number, planned[part].jobs)})
-            for part, report in present.items()
+            for part, report in {**present, **gone}.items()
             if part in planned
         }
+        moves |= {
+            row.id: (row.state, {"jobs": reports[row.id].number})
+            for row in rows
+            if row.id in present and row.id not in planned and reports[row.id].number > row.jobs
+        }
         self._ledger.move_all(moves, now_s=self._clock.now())
+        if ended:
+            self._ledger.forget(ENDED)
         return len(present)
 
     def _plan_again(
@@ -107,7 +124,7 @@ class Feeder:
             return
         in_queue = [part for part in reasons if reports[part].state not in {JobState.LOST, JobState.REMOVED}]
         if in_queue:
-            self._backend.remove(in_queue)
+            self._backend.remove(in_queue, reason=REPLACED)
         fresh = [part for part in reasons if known[part].state is PartState.PLANNED]
         again = {part: reason for part, reason in reasons.items() if known[part].state is not PartState.PLANNED}
         self._ledger.begin_again(again, now_s=self._clock.now())
@@ -158,13 +175,16 @@ class Feeder:
                 self._submit(chosen)
             except NoRoomError as error:
                 if len(chosen) == 1 or self._limit_is_known:
-                    # A schedd counts anew now and then only: it may not know yet that jobs have left.
+                    # A schedd counts anew now and then only: it may not know yet that jobs have left. If it says no
+                    # again, others hold places of this account.
+                    self._limit_is_known = False
                     self._wait_for_room(error)
                     return
                 # The site says no to all or none of them, and nobody knows how many it would take.
                 most = len(chosen) // 2
                 continue
             self._refused_since_s = None
+            self._limit_is_known = len(self._run.plan.parts) > self._profile.max_jobs_per_owner
             sent += [row.id for row in chosen]
             rows = rows[len(chosen) :]
 
@@ -234,7 +254,7 @@ class Feeder:
         By part and not by job: the answer to a call that was given up may have been lost after the jobs were there.
         """
         try:
-            gone = self._backend.remove([row.id for row in planned])
+            gone = self._backend.remove([row.id for row in planned], reason=REPLACED)
             note = f"{count(gone, 'job')} of this submission have been removed again" if gone else ""
         except SeptumError as second:
             note = f"jobs may be left in the queue: {second.what}; the end of their lease removes them"
@@ -256,9 +276,11 @@ def why_again(row: Row, report: JobReport, *, anew: bool, stuck: bool = False) -
     spooling = report.state is JobState.HELD and hold_of(report.hold_code or 0).action is HoldAction.WAIT
     if spooling and (anew or stuck or report.since_s > SPOOL_PATIENCE_S):
         return "its files never arrived at the schedd: a client was stopped while it sent them"
-    if row.state is PartState.FAILED:
+    if row.state is PartState.FAILED and anew:
         return f"it failed before: {row.message or row.cause}"
-    if report.state is JobState.REMOVED and (anew or report.reason.startswith(f"{REMOVED_BY_US} {FETCHED}")):
+    # By septum, and not because somebody wanted the run to end: another job was to follow.
+    to_follow = report.by_septum and not report.reason.startswith(f"{REMOVED_BY_US} {BY_ITS_RUN}")
+    if report.state is JobState.REMOVED and (anew or to_follow):
         return f"its job was removed: {report.reason or 'no reason given'}"
     if report.state is JobState.LOST and anew and row.state is not PartState.PLANNED:
         return "its job is neither in the queue nor in the history"

@@ -54,14 +54,24 @@ class Intake:
         ledger: Its ledger.
         merger: Reads and merges what is good.
         say: Takes one line for people.
+        patience_s: How long an access point may give nothing before its outputs are taken for lost.
     """
 
     def __init__(
-        self, *, run: Run, backend: Backend, ledger: Ledger, merger: Merger, say: Callable[[str], None]
+        self,
+        *,
+        run: Run,
+        backend: Backend,
+        ledger: Ledger,
+        merger: Merger,
+        say: Callable[[str], None],
+        patience_s: float,
     ) -> None:
+        self._patience_s = patience_s
         self._run, self._backend, self._ledger, self._merger, self._say = run, backend, ledger, merger, say
         self._tries: dict[str, int] = {}
-        self._unfetched: dict[str, int] = {}
+        self._unfetched: dict[str, tuple[int, int, float]] = {}
+        self._fetched = 0
 
     # ── fetching ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -84,7 +94,7 @@ class Intake:
         """
         self._check_disk(len(rows))
         here: list[Row] = []
-        for row, taken in self._bring(rows):
+        for row, taken in self._bring(rows, now_s):
             if taken is None:
                 here.append(row)
             else:
@@ -95,24 +105,28 @@ class Intake:
             if taken is not None:
                 yield row, taken
 
-    def _bring(self, rows: Sequence[Row]) -> Iterator[tuple[Row, Taken | None]]:
+    def _bring(self, rows: Sequence[Row], now_s: float) -> Iterator[tuple[Row, Taken | None]]:
         """Bring files here; parts with None are here, others are lost. One that fails must not keep others away."""
         try:
             self._backend.fetch([row.id for row in rows], self._run.incoming)
         except ClusterFailedError as error:
             _refuse_full_disk(error, self._run.folder)
             for row in rows:
-                yield from self._bring_one(row)
+                yield from self._bring_one(row, now_s)
         else:
+            self._fetched += len(rows)
             yield from ((row, None) for row in rows)
 
-    def _bring_one(self, row: Row) -> Iterator[tuple[Row, Taken | None]]:
+    def _bring_one(self, row: Row, now_s: float) -> Iterator[tuple[Row, Taken | None]]:
         try:
             self._backend.fetch([row.id], self._run.incoming)
         except ClusterFailedError as error:
             _refuse_full_disk(error, self._run.folder)
-            tries = self._unfetched[row.id] = self._unfetched.get(row.id, 0) + 1
-            if tries >= FETCH_TRIES:
+            tries, fetched, since_s = self._unfetched.get(row.id, (0, self._fetched, now_s))
+            self._unfetched[row.id] = (tries + 1, fetched, since_s)
+            # While it gives nothing to anybody, the access point is at fault, and the outputs are safe on it.
+            alone = self._fetched > fetched or now_s - since_s >= self._patience_s
+            if tries + 1 >= FETCH_TRIES and alone:
                 del self._unfetched[row.id]
                 lost = TransferDamagedError(
                     f"{self._run.plan.by_id[row.id].describe()}: its outputs cannot be fetched",
@@ -121,6 +135,7 @@ class Intake:
                 )
                 yield row, Taken(error=lost, seconds=None)
         else:
+            self._fetched += 1
             yield row, None
 
     def _check_disk(self, parts: int) -> None:
@@ -207,7 +222,7 @@ class Intake:
             is_last: Whether its job is the last one; of several, each keeps its logs.
         """
         part = row.id
-        logs = self._run.folder / "logs"
+        logs = self._run.logs
         logs.mkdir(parents=True, exist_ok=True)
         sandbox = self._run.incoming / sandbox_name(part)
         if sandbox.is_file() and not sandbox.stat().st_size:

@@ -82,6 +82,10 @@ class StoredOutput:
     sha256: str
 
 
+ENDED = "ended"
+"""The fact that nothing of the run is left on the cluster."""
+
+
 class Ledger:
     """The ledger of one run.
 
@@ -128,13 +132,15 @@ class Ledger:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._guarded():
-            self._database.execute("BEGIN IMMEDIATE")
             try:
+                self._database.execute("BEGIN IMMEDIATE")
                 yield self._database
+                self._database.execute("COMMIT")
             except BaseException:
-                self._database.execute("ROLLBACK")
+                # A signal may come before the first line has an effect; a full disk ends a transaction by itself.
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
                 raise
-            self._database.execute("COMMIT")
 
     # ── the run ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -171,6 +177,11 @@ class Ledger:
         """Store a fact of the run."""
         with self._transaction() as database:
             database.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (key, value))
+
+    def forget(self, key: str) -> None:
+        """Take a fact of the run back."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM run WHERE key = ?", (key,))
 
     def began_s(self) -> float | None:
         """When the run began, by septum's clock."""

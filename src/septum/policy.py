@@ -60,7 +60,9 @@ def judge(
         return PartRemovedError(
             f"{part.describe()}: its job was removed from the queue",
             evidence=f"{where}\nreason: {report.reason or 'none given'}",
-            fix="by a person, a policy of the site, or the end of its lease; run again when the cause is gone",
+            fix="septum did it: the run was cancelled, or collected before; run again"
+            if report.by_septum
+            else "by a person, a policy of the site, or the end of its lease; run again when the cause is gone",
         )
     if report.state is JobState.LOST and lost_looks >= LOST_AFTER_LOOKS:
         return PartLostError(
@@ -141,7 +143,7 @@ def again(plan: Plan, row: Row, error: SeptumError, *, avoided: bool = False) ->
         What the new job asks for; None when the part has failed.
     """
     larger = [size_b for size_b in plan.request.memory_retries_b if size_b > (row.asked_b or 0)]
-    if isinstance(error, PartResourceError) and larger and row.jobs <= len(plan.request.memory_retries_b):
+    if isinstance(error, PartResourceError) and larger:
         return Again(asked_b=larger[0])
     transient = avoided or (isinstance(error, PartError) and error.transient)
     return Again() if transient and row.jobs <= plan.resubmissions else None

@@ -197,6 +197,7 @@ def test_failed_parts_and_only_they(rig: Rig) -> None:
     rig.feeder.feed()
     for part in ("0004", "0009"):
         rig.fail(part)
+    rig.ledger.note("ended", "E301")
     rig.start().take_stock()
     rig.start().feed()
 

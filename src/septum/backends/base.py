@@ -38,6 +38,11 @@ class Run:
         return self.folder / "outputs"
 
     @property
+    def logs(self) -> Path:
+        """The folder of what the parts wrote."""
+        return self.folder / "logs"
+
+    @property
     def incoming(self) -> Path:
         """The folder that outputs are fetched into before anybody looked at them."""
         return self.folder / "incoming"
@@ -97,8 +102,8 @@ REMOVED_BY_US = "septum:"
 """How the reasons of septum's own removals begin."""
 
 BY_ITS_RUN = "removed by its run"
-FETCHED = "fetched"
-"""Why septum removes a job: nobody wants it any more; its outputs are here, and its place is wanted."""
+FETCHED, REPLACED = "fetched", "replaced"
+"""Why septum removes a job: nobody wants it any more; its outputs are here and its place is wanted; another follows."""
 
 
 class Backend(Protocol):

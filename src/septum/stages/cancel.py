@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from septum.errors import CancelledError, StateError
+from septum.ledger import ENDED
 from septum.stages.wiring import (
-    ENDED,
     Options,
     Say,
     check_cluster,

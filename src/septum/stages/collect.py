@@ -19,10 +19,10 @@ from septum.errors import (
     TooLargeError,
     UploadError,
 )
+from septum.ledger import ENDED
 from septum.plan import Plan
 from septum.signals import noting_signals, removing_on_signal
 from septum.stages.wiring import (
-    ENDED,
     Options,
     Say,
     check_cluster,
@@ -114,14 +114,14 @@ def _collect_locked(options: Options, say: Say, clock: Clock) -> Collected:
             state.store_receipt(receipt)
         retire_results(plan, options, say)
 
-        logs = state.folder / "logs"
-
         def settle(
             outcome: Outcome, contents: Mapping[tuple[str, int], str], credentials: Credentials
         ) -> Mapping[str, Path]:
             """Bring the results to their place, while the jobs still hold their outputs."""
             facts = _facts_of(plan, profile, ledger, options, clock, contents)
-            published = publish.publish(options.result, plan, receipt, outcome, facts, outputs=run.outputs, logs=logs)
+            published = publish.publish(
+                options.result, plan, receipt, outcome, facts, outputs=run.outputs, logs=run.logs
+            )
             # Before the jobs go: a storage that does not answer must not cost the outputs.
             bring_to_storage(
                 options.result,
@@ -148,11 +148,10 @@ def _collect_locked(options: Options, say: Say, clock: Clock) -> Collected:
             raise
         except SeptumError as error:
             publish.clear_old(options.result, plan)
-            if isinstance(error, TimeUpError) and options.leaves_early:
-                raise  # it has not failed: nothing shall say so
-            facts = _facts_of(plan, profile, ledger, options, clock, {})
-            publish.publish_failure(options.result, plan, receipt, error, facts, outputs=run.outputs, logs=logs)
-            _finish(plan, options, say)
+            # A hop that leaves has not failed: nothing shall say so.
+            if not (isinstance(error, TimeUpError) and options.leaves_early):
+                facts = _facts_of(plan, profile, ledger, options, clock, {})
+                _tell(error, run, receipt, facts, options, say)
             if isinstance(error, (*_HOPELESS, CancelledError)):
                 ledger.note(ENDED, error.code)
             raise
@@ -164,6 +163,14 @@ def _collect_locked(options: Options, say: Say, clock: Clock) -> Collected:
     if outcome.error is None:
         state.drop_outputs()
     return Collected(plan=plan, outcome=outcome, published=published, finished=finished)
+
+
+def _tell(error: SeptumError, run: Run, receipt: Receipt, facts: Facts, options: Options, say: Say) -> None:
+    """Write into the result folder why there is no result."""
+    from septum import publish
+
+    publish.publish_failure(options.result, run.plan, receipt, error, facts, outputs=run.outputs, logs=run.logs)
+    _finish(run.plan, options, say)
 
 
 def _finish(plan: Plan, options: Options, say: Say) -> Finished:
@@ -292,9 +299,13 @@ def _clear_up(backend: Backend, outcome: Outcome, options: Options, say: Say) ->
             say("the outputs of the other parts are kept: 'septum collect' runs the failed parts again, and no others")
         return
     try:
-        backend.remove(None, ended=False)
+        # In this order: what is written into jobs that go is read in the history.
         backend.judge({row.id: row.cause or "E300" for row in outcome.failed})
-        say("the outputs of the other parts wait on the cluster: this CI job, retried, runs the failed parts only")
+        backend.remove(None, ended=False)
+        if backend.count():
+            say("the outputs of the other parts wait on the cluster: this CI job, retried, runs the failed parts only")
+        else:
+            say("no job of this run is left on the cluster: retry the CI job 'submit', and then this one")
     except SeptumError as error:
         say(f"warning: {error.what}; the jobs leave the queue by themselves")
 

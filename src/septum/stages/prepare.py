@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from septum.errors import ConfigError, PrepareError, StateError
+from septum.ledger import ENDED
 from septum.plan import Plan
-from septum.stages.wiring import ENDED, Options, Say, load_profile, secret_names
+from septum.stages.wiring import Options, Say, load_profile, secret_names
 from septum.state import State
 
 if TYPE_CHECKING:

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from septum.backends.base import Run
-from septum.errors import ConfigError
+from septum.errors import ConfigError, StateError
 from septum.feed import Feeder
+from septum.ledger import ENDED
 from septum.plan import Plan
 from septum.signals import removing_on_signal
 from septum.stages.wiring import (
     Options,
     Say,
+    check_cluster,
     image_on_worker,
     load_profile,
     make_receipt,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from septum.clusters.profile import Profile
     from septum.collect import Clock
     from septum.credentials import Credentials
+    from septum.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,7 @@ def _submit(options: Options, say: Say, clock: Clock) -> Submitted:
     receipt = make_receipt(plan, tag, profile, options, now_s=clock.now())
     with state.open_ledger() as ledger:
         ledger.begin(plan_hash=plan.hash, tag=tag, parts=(part.id for part in plan.parts), now_s=clock.now())
+        _check_earlier(state, ledger, plan, profile, options)
         if profile.method == "local":
             # They are processes of the septum that collects.
             state.store_receipt(receipt)
@@ -96,10 +100,22 @@ def _submit(options: Options, say: Say, clock: Clock) -> Submitted:
                     run=run, backend=backend, ledger=ledger, profile=profile, gap_s=options.gap_s, say=say, clock=clock
                 )
                 attached = feeder.take_stock(anew=True)
+                if attached:
+                    backend.extend(feeder.lease_until_s)  # theirs began with another submit
                 new = feeder.feed(all_or_none=True)
             waiting = len(ledger.rows(PartState.PLANNED))
         state.store_receipt(receipt)
     return Submitted(receipt=receipt, new=new, attached=attached, waiting=waiting)
+
+
+def _check_earlier(state: State, ledger: Ledger, plan: Plan, profile: Profile, options: Options) -> None:
+    """Look whether the run is on another cluster, where its jobs would go on without anybody."""
+    try:
+        receipt = state.load_receipt()
+    except StateError:
+        return
+    if receipt.plan == plan.hash and ENDED not in ledger.facts():
+        check_cluster(receipt, profile, options)
 
 
 def _needed_s(plan: Plan, profile: Profile) -> float:

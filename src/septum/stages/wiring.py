@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from septum.plan import Plan, Publish
 
 Say = Callable[[str], None]
-ENDED = "ended"
-"""The ledger's fact that nothing of the run is left on the cluster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +79,10 @@ def tag_of(state: State, plan: Plan, options: Options) -> str:
         facts = ledger.facts()
         if facts.get("plan") == plan.hash and facts.get("tag"):
             return facts["tag"]
+    with contextlib.suppress(StateError):  # of a ledger that was lost: its jobs may be there
+        receipt = state.load_receipt()
+        if receipt.plan == plan.hash:
+            return receipt.tag
     return run_tag(plan, {"SEPTUM_RUN": secrets.token_hex(8)}, prefix=options.prefix)
 
 

@@ -85,7 +85,7 @@ class HTCondorBackend:
 
     def __init__(self, run: Run, profile: Profile, credentials: Credentials) -> None:
         self._run, self._profile, self._credentials = run, profile, credentials
-        self._mine = f'SeptumRun == "{run.tag}"'  # a tag has no character that needs quoting, see run_tag
+        self._mine = f'SeptumRun =?= "{run.tag}"'  # a tag has no character that needs quoting, see run_tag
         self._counts: dict[str, int] = {}
         self._jobs: dict[str, tuple[int, int]] = {}
         self._avoided: frozenset[str] = frozenset()
@@ -167,8 +167,12 @@ class HTCondorBackend:
             before = newest.get(part)
             if before is None or (ad["ClusterId"], ad["ProcId"]) > (before["ClusterId"], before["ProcId"]):
                 newest[part] = ad
-        for part, ad in newest.items():
-            self._jobs[part] = (int(ad["ClusterId"]), int(ad["ProcId"]))
+        for part, ad in list(newest.items()):
+            job = (int(ad["ClusterId"]), int(ad["ProcId"]))
+            if gone and self._jobs.get(part, job) > job:
+                del newest[part]  # the end of an earlier job says nothing of the one that is missing
+            else:
+                self._jobs[part] = job
         return [_report(ad, gone=gone) for ad in newest.values()]
 
     def count(self) -> int:

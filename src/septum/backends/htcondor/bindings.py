@@ -235,7 +235,7 @@ def _about_jobs(error: CallError, where: str, doing: str) -> SeptumError:
         for word in ("CEDAR:6001", "SECMAN:2003", "SECMAN:2007", "onnect", "Unable to locate", "ommunication")
     ):
         return ClusterUnreachableError(f"cluster: no answer from {where}, {doing}", evidence=text, fix=check)
-    if any(f"{word} {code}" in text for code in ("-2", "-3") for word in ("says", "error")):
+    if re.search(r"(?:says|error) -[23](?!\d)", text):
         return NoRoomError(f"cluster: {where} takes no more jobs now", evidence=text, fix=_refusal_fix(text))
     if error.kind == "refused" or doing == "submitting":
         return SubmitRefusedError(f"cluster: {where} refused the jobs", evidence=text, fix=_refusal_fix(text))
