@@ -11,6 +11,7 @@ import pytest
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "what-happens-when.md"
 FILES = sorted(path.stem for path in Path(__file__).parent.glob("test_*.py") if path != Path(__file__))
 _NAME = re.compile(r"`(test_[a-z_]+\[[a-z0-9-]+\])`")
+_ELSEWHERE = re.compile(r"`(\w+/\w+\.py)::(\w+)`")
 
 
 def _lines() -> list[list[str]]:
@@ -42,4 +43,6 @@ def test_every_line_is_whole(line: list[str]) -> None:
     assert len(happens.split()) > 2
     assert len(does.split()) > 1
     assert you.endswith(".")
-    assert _NAME.findall(shown)
+    assert _NAME.findall(shown) or _ELSEWHERE.findall(shown)
+    for file, name in _ELSEWHERE.findall(shown):
+        assert f"def {name}(" in (Path(__file__).parents[1] / file).read_text(encoding="utf-8")

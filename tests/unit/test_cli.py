@@ -218,6 +218,7 @@ def test_a_run_that_was_collected_keeps_its_results(repository: Path, capsys: py
     assert main(["prepare"]) == main(["submit"]) == 0
     with Ledger(repository / ".septum/run.sqlite") as ledger:
         ledger._database.execute("UPDATE part SET state = 'merged'")
+        ledger.note("ended", "0")
     (repository / "result").mkdir()
     (repository / "result/h.root").write_text("physics")
 
