@@ -111,18 +111,20 @@ class Intake:
             self._backend.fetch([row.id for row in rows], self._run.incoming)
         except ClusterFailedError as error:
             _refuse_full_disk(error, self._run.folder)
+            before = self._fetched
             for row in rows:
-                yield from self._bring_one(row, now_s)
+                yield from self._bring_one(row, now_s, before)
         else:
             self._fetched += len(rows)
             yield from ((row, None) for row in rows)
 
-    def _bring_one(self, row: Row, now_s: float) -> Iterator[tuple[Row, Taken | None]]:
+    def _bring_one(self, row: Row, now_s: float, before: int) -> Iterator[tuple[Row, Taken | None]]:
+        """The same of one part; `before` is how many had come when its batch failed."""
         try:
             self._backend.fetch([row.id], self._run.incoming)
         except ClusterFailedError as error:
             _refuse_full_disk(error, self._run.folder)
-            tries, fetched, since_s = self._unfetched.get(row.id, (0, self._fetched, now_s))
+            tries, fetched, since_s = self._unfetched.get(row.id, (0, before, now_s))
             self._unfetched[row.id] = (tries + 1, fetched, since_s)
             # While it gives nothing to anybody, the access point is at fault, and the outputs are safe on it.
             alone = self._fetched > fetched or now_s - since_s >= self._patience_s
