@@ -99,6 +99,7 @@ def test_every_text_is_quoted(tmp_path: Path) -> None:
         "SEPTUM_IMAGE=x';y",
         "SEPTUM_OUTPUTS=1",
         "SEPTUM_OUTPUT_0=a';b.root",
+        "SEPTUM_KEEP_B=0",
         "SEPTUM_SCRIPT=" + script_text(plan, plan.parts[0]),
     ]
     assert f"PART_v={nasty}" in shlex.split(script_text(plan, plan.parts[0]))

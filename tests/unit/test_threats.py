@@ -142,7 +142,8 @@ def _ci_jobs() -> list[Any]:
     found = []
     for path in sorted((ROOT / "templates").glob("*.yml")):
         _, body = YAML(typ="safe", pure=True).load_all(path.read_text(encoding="utf-8"))
-        found += list(body.values())
+        # A hidden one is no CI job; it is what those that extend it have in common.
+        found += [{**body.get(job.get("extends"), {}), **job} for name, job in body.items() if name[0] != "."]
     assert len(found) >= 3
     return found
 
@@ -154,8 +155,9 @@ def test_no_artifact_can_hold_a_credential() -> None:
         artifacts = job["artifacts"]
 
         assert artifacts.keys() <= {"name", "paths", "when", "access", "expire_in", "expose_as", "reports"}
-        # What GitLab reads as reports lies in the result folder, too, and is made of the manifest.
-        assert all(path.startswith("$[[ inputs.result ]]/") for path in artifacts.get("reports", {}).values())
+        # What GitLab reads as reports are copies of what lies in the result folder, and made of the manifest.
+        reports = artifacts.get("reports", {}).values()
+        assert all(path.startswith(".septum-reports/$[[ inputs.job-prefix ]]/") for path in reports)
         assert [path for path in artifacts["paths"] if not path.startswith(folders)] == []
         assert not re.search(r"[*?]|\.\.", "".join(artifacts["paths"]))
         assert job["cache"] == []
@@ -210,25 +212,31 @@ SOURCES: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("image", ["", "an/image:1"])
-def test_no_ci_job_runs_for_a_merge_request(source: str, image: str) -> None:
+@pytest.mark.parametrize("wait", ["hold", "hops"])
+def test_no_ci_job_runs_for_a_merge_request(source: str, image: str, wait: str) -> None:
     """A fork's own `.gitlab-ci.yml` would run there with the variables of this project."""
-    environ = {**SOURCES[source], "SEPTUM_IMAGE": image, "SEPTUM_CLUSTER": "local"}
+    hops = {"SEPTUM_WAIT": wait, "SEPTUM_HOPS": "8", "SEPTUM_HOP_DELAY": "2 hours"}
+    environ = {**SOURCES[source], "SEPTUM_IMAGE": image, "SEPTUM_CLUSTER": "infn-af", **hops}
 
+    ran = 0
     for job in _ci_jobs():
-        first = next(rule for rule in job["rules"] if _holds(rule.get("if", ""), environ))
-        assert (first.get("when") != "never") == (source in {"branch", "tag"})
+        first = next((rule for rule in job["rules"] if _holds(rule.get("if", ""), environ)), {"when": "never"})
+        ran += first.get("when") != "never"
+    assert ran == ((3 + 7 * (wait == "hops")) if source in {"branch", "tag"} else 0)
 
 
 def _holds(condition: str, environ: dict[str, str]) -> bool:
     """Whether a condition of GitLab's rules holds, as far as the component writes them."""
 
     def term(text: str) -> bool:
-        match = re.fullmatch(r'\$(\w+)(?: == (null|"[^"]*"))?', text)
+        match = re.fullmatch(r'\$(\w+)(?: (==|!=|=~) (null|"[^"]*"|/[^/]*/))?', text)
         assert match, text
         value = environ.get(match[1])
         if match[2] is None:
             return bool(value)
-        return value is None if match[2] == "null" else value == match[2].strip('"')
+        if match[2] == "=~":
+            return value is not None and re.search(match[3].strip("/"), value) is not None
+        return (value is None if match[3] == "null" else value == match[3].strip('"')) == (match[2] == "==")
 
     return all(term(text) for text in condition.split(" && ")) if condition else True
 

@@ -21,6 +21,7 @@ from septum.errors import (
     PartSignalError,
     PartTimeoutError,
     StructureError,
+    TransferDamagedError,
 )
 from septum.merge.engine import Engine, Reading
 from septum.merge.results import Merger
@@ -234,7 +235,7 @@ def test_an_output_arrived_damaged(box: Box, number: int, how: str) -> None:
         changed = {"shorter": content[:-1], "longer": content + b"x", "changed": content[:-1] + b"\x7f", "empty": b""}
         box.path(number).write_bytes(changed[how])
 
-    assert "arrived damaged" in box.refused(OutputDamagedError)
+    assert "arrived damaged" in box.refused(TransferDamagedError)
 
 
 @pytest.mark.parametrize("number", [0, 2])
