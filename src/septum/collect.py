@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from septum.backends.base import BY_ITS_RUN, FETCHED, REMOVED_BY_US, Backend, JobReport, Run
+from septum.backends.base import FETCH_BATCH, FETCHED, Backend, JobReport, Run
 from septum.errors import (
     AuthenticationError,
     ClusterUnreachableError,
     ContactLostError,
     NotAdditiveError,
-    OutputDamagedError,
     PartError,
     PartRemovedError,
     SeptumError,
@@ -30,21 +29,18 @@ from septum.errors import (
 from septum.feed import Feeder
 from septum.hosts import Trial, black_holes
 from septum.intake import Intake, Taken, facts_of
-from septum.ledger import Ledger, Row, StoredOutput
+from septum.ledger import Ledger, Row
 from septum.manifest import plain
 from septum.merge.results import Merger
 from septum.outcome import Outcome, failure, partial
 from septum.policy import Pace, again, judge, part_state
 from septum.states import JobState, PartState
 from septum.units import count, show_duration
-from septum.verify import has_status, measure
-from septum.worker.sandbox import output_name
+from septum.verify import has_status
 
 if TYPE_CHECKING:
     from septum.clusters.profile import Profile
 
-FETCH_BATCH = 50
-"""Jobs whose outputs are fetched in one call; a call that breaks loses the bookkeeping of its whole batch."""
 _STRUCTURE = {StructureError.code, NotAdditiveError.code}
 """Causes that no tolerance covers: the other parts are not to be trusted either."""
 _LINE_EVERY_S = 60.0
@@ -135,7 +131,7 @@ class Collector:
             SeptumError: Contact was lost for too long, the disk is full, or the merge did not hold.
         """
         self._check_parts()
-        self._take_up()
+        self._intake.take_up(self._open_parts())
         pace = Pace.start(self._profile.poll_floor, self._profile.poll_ceiling)
         while self._open_parts():
             began = self._clock.now()
@@ -159,40 +155,6 @@ class Collector:
                 f"ledger: part {strange[0]} is not in the plan and in the ledger alike",
                 fix=f"remove the folder {self._run.folder} and run again",
             )
-
-    def _take_up(self) -> None:
-        """Read the outputs that an earlier collect has verified, and clear what it left half done."""
-        self._give_back()
-        by_part: dict[str, list[StoredOutput]] = {}
-        for item in self._ledger.outputs().values():
-            by_part.setdefault(item.part, []).append(item)
-        for part, items in by_part.items():
-            for item in items:
-                if measure(self._run.outputs / item.path) != (item.size_b, item.sha256):
-                    raise OutputDamagedError(
-                        f"{self._run.plan.by_id[part].describe()}: {item.path} is not the file any more that had been "
-                        "verified",
-                        fix=f"remove the folder {self._run.folder} and run again",
-                    )
-        held = self._merger.resume([item for items in by_part.values() for item in items])
-        for part, items in by_part.items():
-            readings = {}
-            for item in items:
-                if (part, item.output) in held:
-                    continue
-                reading = self._merger.read(self._run.plan.by_id[part], item.output, self._run.outputs / item.path)
-                if reading is not None:
-                    readings[item.output] = reading
-            self._merger.add(part, items, readings)
-
-    def _give_back(self) -> None:
-        """Move outputs that the ledger does not know of back to where they are looked at: septum was killed between."""
-        for row in self._open_parts():
-            for number in range(len(self._run.plan.outputs)):
-                name = output_name(row.id, number)
-                if (self._run.outputs / name).is_file():
-                    self._run.incoming.mkdir(parents=True, exist_ok=True)
-                    (self._run.outputs / name).replace(self._run.incoming / name)
 
     def _open_parts(self) -> list[Row]:
         """The parts that may still deliver; before the first look, also those that an earlier collect gave up."""
@@ -300,7 +262,7 @@ class Collector:
             elif state is not None:
                 moves[row.id] = (state, facts_of(report, earlier=row.earlier))
         changed = self._ledger.move_all(moves, now_s=now_s)
-        if any(report.reason.startswith(f"{REMOVED_BY_US} {BY_ITS_RUN}") for _, report, _ in ended if report.by_septum):
+        if any(report.given_up for _, report, _ in ended):
             # Before anything is submitted again.
             for row in self._ledger.rows(PartState.PLANNED):
                 self._ledger.move(row.id, PartState.FAILED, now_s=now_s, **_told(_never_submitted(row.id)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from septum.backends.base import BY_ITS_RUN, REMOVED_BY_US, REPLACED, Backend, JobReport, Run
+from septum.backends.base import REPLACED, Backend, JobReport, Run
 from septum.errors import NoRoomError, SeptumError, SubmitRefusedError
 from septum.ledger import ENDED
 from septum.plan import Part
@@ -279,7 +279,7 @@ def why_again(row: Row, report: JobReport, *, anew: bool, stuck: bool = False) -
     if row.state is PartState.FAILED and anew:
         return f"it failed before: {row.message or row.cause}"
     # By septum, and not because somebody wanted the run to end: another job was to follow.
-    to_follow = report.by_septum and not report.reason.startswith(f"{REMOVED_BY_US} {BY_ITS_RUN}")
+    to_follow = report.by_septum and not report.given_up
     if report.state is JobState.REMOVED and (anew or to_follow):
         return f"its job was removed: {report.reason or 'no reason given'}"
     if report.state is JobState.LOST and anew and row.state is not PartState.PLANNED:

@@ -22,7 +22,7 @@ from septum.errors import (
 from septum.ledger import Ledger, Row, StoredOutput
 from septum.merge.results import Merger
 from septum.units import count, show_size
-from septum.verify import Verified, has_status, verify
+from septum.verify import Verified, has_status, measure, verify
 from septum.worker.sandbox import Status, kept_name, log_names, output_name, parse_status, sandbox_name, status_name
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -72,6 +72,49 @@ class Intake:
         self._tries: dict[str, int] = {}
         self._unfetched: dict[str, tuple[int, int, float]] = {}
         self._fetched = 0
+
+    # ── what an earlier collect left ────────────────────────────────────────────────────────────────────────────
+
+    def take_up(self, open_rows: Sequence[Row]) -> None:
+        """Read the outputs that an earlier collect has verified, and clear what it left half done.
+
+        Args:
+            open_rows: The parts that may still deliver.
+
+        Raises:
+            OutputDamagedError: A verified file is not what it was.
+        """
+        self._give_back(open_rows)
+        by_part: dict[str, list[StoredOutput]] = {}
+        for item in self._ledger.outputs().values():
+            by_part.setdefault(item.part, []).append(item)
+        for part, items in by_part.items():
+            for item in items:
+                if measure(self._run.outputs / item.path) != (item.size_b, item.sha256):
+                    raise OutputDamagedError(
+                        f"{self._run.plan.by_id[part].describe()}: {item.path} is not the file any more that had been "
+                        "verified",
+                        fix=f"remove the folder {self._run.folder} and run again",
+                    )
+        held = self._merger.resume([item for items in by_part.values() for item in items])
+        for part, items in by_part.items():
+            readings = {}
+            for item in items:
+                if (part, item.output) in held:
+                    continue
+                reading = self._merger.read(self._run.plan.by_id[part], item.output, self._run.outputs / item.path)
+                if reading is not None:
+                    readings[item.output] = reading
+            self._merger.add(part, items, readings)
+
+    def _give_back(self, open_rows: Sequence[Row]) -> None:
+        """Move outputs that the ledger does not know of back to where they are looked at: septum was killed between."""
+        for row in open_rows:
+            for number in range(len(self._run.plan.outputs)):
+                name = output_name(row.id, number)
+                if (self._run.outputs / name).is_file():
+                    self._run.incoming.mkdir(parents=True, exist_ok=True)
+                    (self._run.outputs / name).replace(self._run.incoming / name)
 
     # ── fetching ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -142,15 +185,14 @@ class Intake:
 
     def _check_disk(self, parts: int) -> None:
         """Look whether the disk takes the outputs of so many more parts, as large as those that are here."""
-        stored = self._ledger.outputs()
-        known = {item.part for item in stored.values()}
-        mean_b = sum(item.size_b for item in stored.values()) / len(known) if known else 0.0
+        here, size_b = self._ledger.stored()
+        mean_b = size_b / here if here else 0.0
         free_b = shutil.disk_usage(self._run.folder).free
         if free_b < parts * mean_b + min(_SPARE_B, 2 * mean_b):
             raise DiskFullError(
                 f"disk: {show_size(free_b)} are free for the outputs of {count(parts, 'part')}, about "
                 f"{show_size(mean_b)} each",
-                evidence=f"{self._run.folder}; {len(known)} of {len(self._run.plan.parts)} parts are here and stay",
+                evidence=f"{self._run.folder}; {here} of {len(self._run.plan.parts)} parts are here and stay",
                 fix=_MORE_ROOM,
             )
 

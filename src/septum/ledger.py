@@ -83,7 +83,7 @@ class StoredOutput:
 
 
 ENDED = "ended"
-"""The fact that nothing of the run is left on the cluster."""
+"""The fact that the run has ended: no job of it waits or runs. Its value is the code of the error, or 0."""
 
 
 class Ledger:
@@ -339,6 +339,13 @@ class Ledger:
         names = ("part", "output", "path", "size_b", "sha256")
         items = [StoredOutput(**dict(zip(names, row, strict=True))) for row in found]
         return {(item.part, item.output): item for item in items}
+
+    def stored(self) -> tuple[int, int]:
+        """How many parts have verified outputs, and how many bytes these are."""
+        with self._guarded():
+            found = self._database.execute("SELECT count(DISTINCT part), coalesce(sum(size_b), 0) FROM output")
+            parts, size_b = found.fetchone()
+        return int(parts), int(size_b)
 
     def finish(self, merged: Mapping[str, tuple[int, Iterable[str]]], *, now_s: float) -> None:
         """Record the results, in one transaction: result to the output's number and the parts that are in it.

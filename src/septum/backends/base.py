@@ -97,6 +97,14 @@ class JobReport:
         """Whether septum itself removed the job."""
         return self.state is JobState.REMOVED and self.reason.startswith(REMOVED_BY_US)
 
+    @property
+    def given_up(self) -> bool:
+        """Whether septum removed the job because nobody wants its run any more: no other job follows."""
+        return self.by_septum and self.reason.startswith(f"{REMOVED_BY_US} {BY_ITS_RUN}")
+
+
+FETCH_BATCH = 50
+"""Jobs whose outputs are fetched in one call; a call that breaks loses the bookkeeping of its whole batch."""
 
 REMOVED_BY_US = "septum:"
 """How the reasons of septum's own removals begin."""
@@ -146,7 +154,7 @@ class Backend(Protocol):
         """How many jobs of this run the queue holds, in whatever state."""
 
     def fetch(self, parts: Sequence[str], into: Path) -> None:
-        """Bring the files of ended jobs, which stay as they are, into a folder."""
+        """Bring the files of ended jobs, at most `FETCH_BATCH`, which stay as they are, into a folder."""
 
     def extend(self, lease_until_s: float) -> None:
         """Extend the lease of all jobs of this run that have not ended."""

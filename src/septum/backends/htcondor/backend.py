@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from septum.clusters.profile import Profile
     from septum.credentials import Credentials
 
-FETCH_BATCH = 50
-"""Jobs a call that retrieves outputs; a call that breaks loses the bookkeeping of its whole batch."""
-
 PROXY_BATCH = 50
 """Jobs a call that hands on a proxy: each takes the schedd some 50 ms, for the key of its own."""
 
@@ -180,11 +177,11 @@ class HTCondorBackend:
         return sum(self._call("summary", "looking at the queue", constraint=self._mine).values())
 
     def fetch(self, parts: Sequence[str], into: Path) -> None:
-        """Retrieve the outputs of ended jobs, a batch at a time."""
+        """Retrieve the outputs of ended jobs in one call."""
         into.mkdir(parents=True, exist_ok=True)
         known = [part for part in parts if part in self._jobs]  # the others' jobs are in no queue any more
-        for start in range(0, len(known), FETCH_BATCH):
-            constraint = f"{self._jobs_of(known[start : start + FETCH_BATCH])} && JobStatus == 4"
+        if known:
+            constraint = f"{self._jobs_of(known)} && JobStatus == 4"
             self._call("retrieve", "fetching outputs", constraint=constraint, folder=str(into))
 
     def extend(self, lease_until_s: float) -> None:
