@@ -33,6 +33,37 @@ ADVICE = MappingProxyType(
             "The end of the output of that line stands under the message. The lines run in the analysis image, in the "
             "folder of `septum.yaml`: try them there with the same image."
         ),
+        "E060": (
+            "The message is what GitLab would say, in substance. `septum component preview` reads the same file again "
+            "after each change; [how GitLab reads a component](../explanation/how-gitlab-reads-a-component.md) has the "
+            "rules."
+        ),
+        "E061": (
+            "A header is the first of two YAML documents and holds `spec:` alone, with `inputs`, `component`, `include` "
+            "and `description` below; `---` ends it. A keyword that is newer than the server is refused, too: see "
+            "`--gitlab`."
+        ),
+        "E062": (
+            "Compare what is passed under `inputs:` with the header of the component: an input without `default` must "
+            "be given, its type is `string` if none is named, and a regular expression is tried before variables are "
+            "expanded."
+        ),
+        "E063": (
+            "A block names `inputs.` and an input of the same file, or `component.` and a field that `spec: component:` "
+            "lists. After a `|` come at most three functions, each with text as its input."
+        ),
+        "E064": (
+            "GitLab reads at most 1 KB in a block, 1 MB in one text, 10 000 different blocks and 500 000 nodes in a "
+            "file. Make the file smaller, or give long text in a file of the repository instead of an input."
+        ),
+        "E065": (
+            "Look at the address under `include:`: a component is `SERVER/PROJECT/NAME@VERSION`, and lies in "
+            "`templates/NAME.yml` or `templates/NAME/template.yml`."
+        ),
+        "E066": (
+            "The message names the job. `septum component preview` shows every job as GitLab sees it, after includes, "
+            "inputs and `extends`."
+        ),
         "E100": (
             "Set the variable under Settings > CI/CD > Variables. A protected variable exists on protected branches "
             "and tags only; one with an environment scope only in CI jobs of that environment."

@@ -24,6 +24,7 @@ from tests.faults.wire import Wire
 from tests.faults.wire import start as start_on_wires
 from tests.workshop import SEPTUM, Repository, pool_profile
 
+REMOVED = "3"
 COMPLETED = "4"
 _KNOWN = {0, *(error.exit_code for error in every_error())}
 
@@ -199,6 +200,15 @@ class Run:
             assert time.monotonic() < deadline, f"waited too long; the queue: {self.queue()}"
             time.sleep(0.7)
 
+    def left(self) -> list[list[str]]:
+        """What stays of the run in the queue: part and status. A removed job is there until its machine has let it go.
+
+        Raises:
+            AssertionError: It is never let go.
+        """
+        self.until_queue(0, f"JobStatus == {REMOVED}")
+        return self.queue()
+
     def until_queue(self, count: int, constraint: str) -> None:
         """Wait until so many of the run's jobs are like this."""
         self.until(lambda: len(self.queue(constraint)) == count)
@@ -222,7 +232,7 @@ class Run:
             # A kill is negative; what ends by itself has an exit code of the table, and tells no story of Python's.
             assert process.popen.returncode < 0 or process.popen.returncode in _KNOWN, process.said
             assert "Traceback" not in process.said, process.said
-        left = self.queue()
+        left = self.left()
         if last.popen.returncode == 0:
             self._check_whole()
             assert left == []

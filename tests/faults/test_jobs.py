@@ -45,7 +45,7 @@ def held_with_each_kind_of_code(run: Run) -> None:
     assert "5 of 8 parts failed" in said
     failed = {part.id: part.cause for part in run.manifest.parts if part.state == "failed"}
     assert failed == {part: cause for part, (_, cause) in _HELD.items() if cause is not None}
-    assert [job for job in run.queue() if job[1] != COMPLETED] == []
+    assert [job for job in run.left() if job[1] != COMPLETED] == []
     run.septum("collect")
 
 

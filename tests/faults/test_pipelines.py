@@ -42,7 +42,7 @@ def cancelling_one_pipeline_leaves_the_other(run: Run) -> None:
         cancelled.until("running")
         cancelled.kill(signal.SIGTERM)
         assert cancelled.end() == 24
-        assert other.queue() == []
+        assert other.left() == []
         run.let_go()
         process.end()
     finally:
@@ -96,7 +96,7 @@ def cancelled_while_running(run: Run) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
         process.kill(number)
     process.end()
-    assert run.queue() == []
+    assert run.left() == []
 
 
 @ROWS.add(code=24, says=["were removed"])
@@ -104,7 +104,7 @@ def cancelled_while_merging(run: Run) -> None:
     """The outputs are here, and the result is not."""
     run.submit()
     run.septum("collect", strikes=[Strike(at="septum.merge.results:Merger.finish", signal=signal.SIGTERM)])
-    assert run.queue() == []
+    assert run.left() == []
 
 
 @ROWS.add(code=24)
@@ -114,7 +114,7 @@ def cancelled_while_collect_begins(run: Run) -> None:
     run.submit()
     strike = Strike(at="septum.credentials:obtain", signal=signal.SIGTERM)
     run.septum("collect", strikes=[strike])
-    assert run.queue() == []
+    assert run.left() == []
 
 
 @ROWS.add(code=32, says=["removed by its run"])
@@ -123,7 +123,7 @@ def cancelled_from_another_ci_job(run: Run) -> None:
     run.hold_back("0007")
     run.submit()
     run.septum("cancel", code=0)
-    assert run.queue() == []
+    assert run.left() == []
     run.septum("collect")
 
 
