@@ -31,27 +31,45 @@ demo: env ## Run a small analysis on this machine: from septum.yaml to a merged 
 	cd $(DEMO) && $(WITH_PATH) septum run
 
 .PHONY: check
-check: env ## Judge the code without running it: lint, format, types, generated files.
+check: env ## Judge the code without running it: lint, format, types, generated files, contract, schemas, links.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/septum component render --check
 	$(BIN)/septum reference --check
+	$(BIN)/septum component contract --check
+	$(BIN)/python -m pytest -q -o addopts= -k "gate_docs or header or is_a_schema" tests/unit/test_gate_docs.py tests/unit/test_gate_schema.py
 
 .PHONY: test
 test: check ## Run every test. What this machine cannot run is listed at the end, with the reason.
-	$(WITH_PATH) $(BIN)/python -m pytest -p tests.skips
+	$(WITH_PATH) $(BIN)/python -m pytest -p tests.skips -p tests.lanes -n 3
 
 .PHONY: generate
-generate: env ## Write all generated files: templates/, docs/reference/, the tables of the READMEs.
+generate: env ## Write all generated files: templates/, the contract, docs/reference/, the tables of the READMEs.
 	$(BIN)/septum component render
+	$(BIN)/septum component contract
 	$(BIN)/septum reference
 
 .PHONY: wheel
-wheel: env ## Build the wheel and the source distribution into dist/.
+wheel: env ## Build the wheel of the last commit into dist/, the same bytes as the release.
 	rm -rf dist
-	$(BIN)/python -m pip install --quiet build==1.3.0
-	$(BIN)/python -m build --outdir dist
+	$(WITH_PATH) tools/wheel dist
+
+.PHONY: lock
+lock: env ## Write the locks that septum is installed from. With UPGRADE=1, the newest versions of everything.
+	$(BIN)/python -m tools.lock $(if $(UPGRADE),--upgrade)
+
+.PHONY: sbom
+sbom: wheel ## List what a release consists of, as CycloneDX: dist/septum.cdx.json.
+	$(BIN)/python -m tools.sbom dist/*.whl dist/septum.cdx.json
+
+.PHONY: open
+open: env ## Begin a version: make open VERSION=X.Y.Z.
+	$(BIN)/python -m tools.release open '$(VERSION)'
+
+.PHONY: pin
+pin: env ## Put what a pipeline built into the components: make pin FILE=release.json.
+	$(BIN)/python -m tools.release pin '$(FILE)'
 
 .PHONY: clean
 clean: ## Remove what the other targets made here. The cache folder stays.

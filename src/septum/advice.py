@@ -33,15 +33,31 @@ ADVICE = MappingProxyType(
             "The end of the output of that line stands under the message. The lines run in the analysis image, in the "
             "folder of `septum.yaml`: try them there with the same image."
         ),
+        "E007": (
+            "The component holds the hash of septum's wheel, and the wheel the hashes of all packages. One that "
+            "differs was changed on the way, or on the index: nothing of it was run. Ask who looks after `PIP_INDEX_URL`; "
+            "a retry does not help."
+        ),
+        "E008": (
+            "Images need glibc 2.28 or newer (AlmaLinux 8, Debian 10, Ubuntu 18.10 and later; not Alpine), Python 3.10 "
+            "to 3.14 with `venv` as `python3`, and x86_64 or aarch64. An image that already has the same version of "
+            "septum on its PATH needs none of that."
+        ),
+        "E009": (
+            "For authors of the library. `septum component contract --changelog` prints what has changed since the "
+            "last release, as lines for the changelog. The version in `pyproject.toml` must be at least the one that "
+            "the message names, and what goes must have been deprecated by a release before: see "
+            "[the contract](../../CONTRIBUTING.md#the-contract)."
+        ),
         "E060": (
             "The message is what GitLab would say, in substance. `septum component preview` reads the same file again "
             "after each change; [how GitLab reads a component](../explanation/how-gitlab-reads-a-component.md) has the "
             "rules."
         ),
         "E061": (
-            "A header is the first of two YAML documents and holds `spec:` alone, with `inputs`, `component`, `include` "
-            "and `description` below; `---` ends it. A keyword that is newer than the server is refused, too: see "
-            "`--gitlab`."
+            "A header is the first of two YAML documents and holds `spec:` alone, with `inputs`, `component`, "
+            "`include` and `description` below; `---` ends it. A keyword that is newer than the server is refused, too: "
+            "see `--gitlab`."
         ),
         "E062": (
             "Compare what is passed under `inputs:` with the header of the component: an input without `default` must "
@@ -49,8 +65,8 @@ ADVICE = MappingProxyType(
             "expanded."
         ),
         "E063": (
-            "A block names `inputs.` and an input of the same file, or `component.` and a field that `spec: component:` "
-            "lists. After a `|` come at most three functions, each with text as its input."
+            "A block names `inputs.` and an input of the same file, or `component.` and a field that `spec: "
+            "component:` lists. After a `|` come at most three functions, each with text as its input."
         ),
         "E064": (
             "GitLab reads at most 1 KB in a block, 1 MB in one text, 10 000 different blocks and 500 000 nodes in a "
@@ -67,6 +83,11 @@ ADVICE = MappingProxyType(
         "E100": (
             "Set the variable under Settings > CI/CD > Variables. A protected variable exists on protected branches "
             "and tags only; one with an environment scope only in CI jobs of that environment."
+        ),
+        "E101": (
+            "Nothing ran. Protect the branch under Settings > Repository, so that it gets the protected variables; or "
+            "set the component's input `credentials: everywhere`, if a broker or variables that are not protected give "
+            "the credentials on all refs; or `without-credentials: local` for a taste of the analysis in the CI job."
         ),
         "E110": (
             "The issuer's own words stand under the message. `invalid_client`: id or secret are wrong or expired. "

@@ -75,6 +75,24 @@ class PrepareError(SeptumError):
     code, exit_code = "E006", 3
 
 
+class DamagedPackageError(SeptumError):
+    """A package that septum consists of is not the one that this release pinned: its checksum differs."""
+
+    code, exit_code = "E007", 4
+
+
+class ImageUnfitError(SeptumError):
+    """The image of the analysis cannot run septum: no package that it needs was built for it."""
+
+    code, exit_code = "E008", 2
+
+
+class ContractError(SeptumError):
+    """What the library promises to its users and the version, the changelog or the last release do not agree."""
+
+    code, exit_code = "E009", 2
+
+
 class PreviewError(SeptumError):
     """GitLab would refuse a component, its inputs or the pipeline that includes it; each cause has its own class."""
 
@@ -124,6 +142,12 @@ class CredentialMissingError(SeptumError):
     """A variable that holds a credential is not set in this CI job."""
 
     code, exit_code = "E100", 10
+
+
+class NoCredentialsHereError(CredentialMissingError):
+    """The ref is not protected, and the component's CI jobs with credentials run on protected refs only."""
+
+    code, exit_code = "E101", 10
 
 
 class TokenRefusedError(SeptumError):

@@ -12,8 +12,9 @@ from pydantic.json_schema import GenerateJsonSchema
 from septum.advice import ADVICE
 from septum.clusters.catalog import load_profile, shipped_names
 from septum.clusters.profile import DURATIONS, SIZES, Profile
-from septum.components import model
-from septum.components.render import inputs_table, jobs_table
+from septum.components import catalog, catalog_text
+from septum.components.contract import contract_of
+from septum.components.schema import inputs_schema
 from septum.config import Analysis
 from septum.errors import SeptumError, StateError, every_error
 from septum.states import EVICTED_SUBCODE, HOLD_CODES, MAX_RELEASES, MAX_STARTS, HoldAction
@@ -45,13 +46,15 @@ def pages(root: Path) -> dict[Path, str]:
     Returns:
         The text of each file by its path relative to `root`.
     """
+    schemas = {f"{item.name}.schema.json": inputs_schema(item) for item in catalog.COMPONENTS}
     return {
         FOLDER / "errors.md": errors_page(),
         FOLDER / "septum-yaml.md": config_page(),
-        FOLDER / "septum.schema.json": json.dumps(config_schema(), indent=2, ensure_ascii=False) + "\n",
+        FOLDER / "septum.schema.json": _json(config_schema()),
         FOLDER / "clusters.md": clusters_page(root),
-        FOLDER / "components.md": components_page(),
+        FOLDER / "components.md": components_page(root),
         FOLDER / "hold-codes.md": hold_codes_page(),
+        **{FOLDER / "components" / name: _json(schema) for name, schema in schemas.items()},
     }
 
 
@@ -385,24 +388,10 @@ def _quantity(value: int, units: Sequence[tuple[str, int]]) -> str:
 # ── components ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def components_page() -> str:
-    """Inputs, CI jobs and environment of every component."""
-    lines = ["# Components", "", _NOTE]
-    for item in model.COMPONENTS:
-        lines += [
-            f"## {item.name}",
-            "",
-            item.summary,
-            "",
-            inputs_table(item),
-            "The names of the CI jobs begin with the input `job-prefix`.",
-            "",
-            jobs_table(item),
-            "septum reads the inputs from the environment:",
-            "",
-            "| Variable | Input |",
-            "| --- | --- |",
-            *(f"| `{entry.variable}` | `{entry.name}` |" for entry in item.variables),
-            "",
-        ]
-    return "\n".join(lines).rstrip() + "\n"
+def components_page(root: Path) -> str:
+    """Contents, inputs, CI jobs, artifacts, exit codes and variables of every component, as it is rendered."""
+    return catalog_text.components_page(catalog.COMPONENTS, contract_of(root).components, _NOTE)
+
+
+def _json(schema: Mapping[str, Any]) -> str:
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

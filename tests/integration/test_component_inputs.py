@@ -26,6 +26,8 @@ STAND_IN = """
 import json, os, pathlib, sys
 # Under supervision or not: the verb is the last word.
 verb, env = sys.argv[-1], os.environ
+if verb == "--version":
+    sys.exit(print("septum", env["SEPTUM_VERSION"]))
 state, result = pathlib.Path(env["SEPTUM_STATE"]), pathlib.Path(env["SEPTUM_RESULT"])
 seen = sorted(path.name for path in state.glob("*"))
 state.mkdir(parents=True, exist_ok=True)

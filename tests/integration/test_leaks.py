@@ -33,7 +33,7 @@ from septum import yamltext
 from septum.facility import COMPUTE_SCOPES, Facility
 from septum.facility.pipeline import Library, PipelineResult
 from tests.leaks import Secrets, Watch, encodings, keys_in, leaks, private_key, texts_of, tokens_of
-from tests.workshop import SEPTUM, Repository, client_environment, kinds_repository, pool_profile
+from tests.workshop import SEPTUM, Repository, client_environment, kinds_repository, pool_profile, queue
 
 ROOT = Path(__file__).parents[2]
 CLIENT = "cmscat-client"
@@ -521,6 +521,7 @@ def test_terminated_in_submit(started: Callable[..., Run]) -> None:
     """SIGTERM in the middle of a submission leaves no credential, and no job."""
     run = started(["slow"] * PARTS)
     assert run.septum("prepare").returncode == 0
+    before = queue(run.facility.pool)
 
     with run.running("credentials", "run", "--", "septum", "submit") as process:
         run.wait_for(lambda: any(b"htcondor.worker" in seen.argv for seen in run.watch.below_septum()))
@@ -529,7 +530,7 @@ def test_terminated_in_submit(started: Callable[..., Run]) -> None:
     assert process.returncode in {24, 40, 143}, run.said
     assert run.credential_files() == []
     assert run.leaks() == []
-    assert "slow" not in run.facility.pool.run("condor_q", "-all", "-long").stdout
+    assert [job for job in queue(run.facility.pool) if job not in before] == []
 
 
 def test_terminated_in_collect(started: Callable[..., Run]) -> None:
@@ -642,13 +643,13 @@ def test_trace_of_the_component(tmp_path: Path, job: str, shell: list[str]) -> N
     for name, value in values.items():
         secrets.add(name, value)
     fake = tmp_path / "septum"
-    fake.write_text("#!/bin/sh\necho it was called with $*\n")
+    fake.write_text('#!/bin/sh\n[ "$1" = --version ] && echo septum 0 || echo it was called with $*\n')
     fake.chmod(0o700)
     lines = [line for key in ("before_script", "script", "after_script") for line in config[job].get(key, [])]
 
     done = subprocess.run(
         [*shell, "-exv", "-c", "\n".join(lines)],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **values},
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "SEPTUM_VERSION": "0", **values},
         capture_output=True,
         check=True,
     )

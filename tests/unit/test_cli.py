@@ -29,6 +29,7 @@ VERBS = (
     "plan",
     "prepare",
     "submit",
+    "skipped",
     "collect",
     "cancel",
     "compare",
@@ -132,7 +133,7 @@ def test_exit_codes_are_those_of_the_design() -> None:
     assert len(by_code) == len(every_error())
     for error in every_error():
         tens = {f"E{ten}": range(10 * ten, 10 * ten + 10) for ten in range(1, 6)}
-        assert error.exit_code in {"E0": {2, 3}, "E7": {75}, **tens}[error.code[:2]]
+        assert error.exit_code in {"E0": {2, 3, 4}, "E7": {75}, **tens}[error.code[:2]]
         assert (error.exit_code == 75) == issubclass(error, TryAgainError)
 
 

@@ -99,7 +99,11 @@ def test_file_with_a_credential(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["value", "command"])
-@pytest.mark.parametrize("text", [TOKEN, NO_FORM, base64.b64encode(NO_FORM.encode()).decode()])
+@pytest.mark.parametrize(
+    "text",
+    [TOKEN, NO_FORM, base64.b64encode(NO_FORM.encode()).decode()],
+    ids=["token", "no form", "packed"],  # the secrets themselves are others in each process
+)
 def test_value_with_a_credential(tmp_path: Path, place: str, text: str) -> None:
     """A part's value, or the command, which travel in files, and stand in the plan of every artifact."""
     texts = {"value": {"value": text}, "command": {"command": f"sh part.sh --token {text}"}}[place]
@@ -201,7 +205,11 @@ def test_nothing_is_written(
         ("requirements", f'(SiteName == "{NO_FORM}")'),
         ("x509userproxy", f"{PRIVATE}/proxy {TOKEN}"),
     ],
-)
+    ids=[
+        "getenv", "GetEnv", "getenv empty", "file", "file after a blank", "environment",
+        "arguments", "token", "packed", "requirements", "proxy",
+    ],
+)  # fmt: skip
 def test_description_with_a_credential(name: str, value: str) -> None:
     """Our environment, a file of ours, a secret in an attribute: refused, and not shown."""
     with pytest.raises(CredentialExposedError) as caught:

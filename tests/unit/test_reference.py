@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from septum.advice import ADVICE
 from septum.cli import component as cli
 from septum.clusters.catalog import shipped_names
+from septum.components import catalog
 from septum.components.render import drift
 from septum.config import Analysis, Policies
 from septum.errors import ConfigError, SeptumError, StateError, every_error
@@ -213,10 +214,49 @@ def test_variables_of_this_machine_do_not_reach_the_page(monkeypatch: pytest.Mon
 
 def test_the_page_of_the_components_names_every_variable() -> None:
     """The ones that septum reads."""
-    page = components_page()
+    page = components_page(ROOT)
 
     for variable in ("CLUSTER", "IMAGE", "CONFIG", "PREFIX", "RESULT"):
         assert f"| `SEPTUM_{variable}` |" in page
+
+
+def test_the_page_of_the_components_has_all_that_the_model_and_the_yaml_say() -> None:
+    """Contents, and for each component its inputs, CI jobs, artifacts, exit codes with their errors, and its schema."""
+    page = components_page(ROOT)
+
+    for item in catalog.COMPONENTS:
+        section = page.split(f"\n## {item.name}\n")[1].split("\n## ")[0]
+        assert f"| [{item.name}](#{item.name}) |" in page
+        assert f"(components/{item.name}.schema.json)" in section
+        for entry in item.inputs:
+            assert section.count(f"\n| `{entry.name}` | {entry.type} | ") == 1
+            assert all(f"`{option}`" in section for option in entry.options)
+        for job in item.jobs:
+            assert f"| `{job.names[0]}`" in section
+        for about in ("Inputs", "CI jobs", "Artifacts", "Exit codes", "Variables"):
+            assert f"\n### {about} of {item.name}\n" in section
+        assert "| [75](errors.md#exit-codes) | runs it again, at most 2 times |" in section
+    assert (
+        "| [39](errors.md#exit-codes) | shows a warning, with `partial: warn` | `hop-1` to `hop-7`, `collect` |" in page
+    )
+    assert "[E310](errors.md#e310)" in page
+
+
+def test_text_of_the_model_is_no_markup_on_the_page() -> None:
+    """A glob in a description does not become bold, nor a bar a column."""
+    rows = [line for line in components_page(ROOT).splitlines() if line.startswith("| `changes` | string |")]
+
+    assert rows
+    assert all(r"src/\*\*/\*" in row for row in rows)
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
+
+
+def test_schemas_of_the_components_are_among_the_pages() -> None:
+    """One for each, valid JSON."""
+    schemas = {path.stem: text for path, text in pages(ROOT).items() if path.parent.name == "components"}
+
+    assert schemas.keys() == {f"{item.name}.schema" for item in catalog.COMPONENTS}
+    assert all(json.loads(text)["type"] == "object" for text in schemas.values())
 
 
 # ── the command line ────────────────────────────────────────────────────────────────────────────────────────────
@@ -224,9 +264,10 @@ def test_the_page_of_the_components_names_every_variable() -> None:
 
 def test_reference_mends_a_drift_and_check_only_reports_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--check` names the file and the command; without it the file is written; then all is well."""
-    shutil.copytree(ROOT / "components", tmp_path / "components")
-    (tmp_path / "pyproject.toml").touch()
-    (tmp_path / FOLDER).mkdir(parents=True)
+    for name in ("components", "templates"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / FOLDER / "components").mkdir(parents=True)
     for path, text in pages(tmp_path).items():
         (tmp_path / path).write_text(text, encoding="utf-8")
     (tmp_path / FOLDER / "errors.md").write_text("edited by hand\n")

@@ -17,6 +17,7 @@ from jsonschema import Draft7Validator
 from ruamel.yaml import YAML
 
 import septum
+from tests import lanes
 
 ROOT = Path(__file__).parents[2]
 _IGNORED = {".git", ".venv", ".cache", "dist", "__pycache__", ".gitlab-ci-local", "node_modules"}
@@ -209,6 +210,15 @@ def test_the_catalog_release_is_made_by_the_keyword_on_a_version_tag() -> None:
     assert not re.search(pattern[1], "1.2")
 
 
+def test_lanes_know_the_files() -> None:
+    """What `make test` begins first is there; a folder that is kept together is one piece, any other file another."""
+    assert [name for name in (*lanes.LONGEST, *lanes.TOGETHER) if not (ROOT / name).exists()] == []
+    assert len(set(lanes.LONGEST)) == len(lanes.LONGEST)
+    assert {lanes.lane(f"tests/faults/test_{name}.py::test_it[a/b::c]") for name in "ab"} == {"tests/faults"}
+    assert lanes.lane("tests/unit/test_a.py::test_it[tests/faults/]") == "tests/unit/test_a.py"
+
+
+@pytest.mark.parametrize("options", [[], ["-p", "tests.lanes", "-n", "2"]], ids=["alone", "in lanes"])
 @pytest.mark.parametrize(("ci", "body", "code"), [
     ("true", "pytest.skip('no tool')", 1),
     ("true", "pass", 0),
@@ -216,10 +226,23 @@ def test_the_catalog_release_is_made_by_the_keyword_on_a_version_tag() -> None:
     ("false", "pytest.skip('no tool')", 0),
     ("", "pytest.skip('no tool')", 0),
 ])  # fmt: skip
-def test_on_ci_a_skipped_test_is_a_failed_one(tmp_path: Path, ci: str, body: str, code: int) -> None:
+def test_on_ci_a_skipped_test_is_a_failed_one(
+    tmp_path: Path, ci: str, body: str, code: int, options: list[str]
+) -> None:
     """Elsewhere it is listed with its reason."""
     (tmp_path / "test_it.py").write_text(f"import pytest\n\n\ndef test_it():\n    {body}\n")
-    alone = ["-ra", "-p", "tests.skips", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "-c", os.devnull]
+    alone = [
+        "-ra",
+        "-p",
+        "tests.skips",
+        *options,
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+        "-c",
+        os.devnull,
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *alone, str(tmp_path)],
         cwd=ROOT,

@@ -8,12 +8,12 @@ import os
 import re
 import secrets
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
-from ruamel.yaml import YAML
 
 import septum
 from septum.credentials.held import Auth, Credentials, Held
@@ -21,6 +21,9 @@ from septum.credentials.lint import lint_description
 from septum.credentials.provider import Kind
 from septum.environment import for_supervised
 from septum.errors import CredentialExposedError
+from septum.preview.situation import Situation
+from septum.preview.source import Variable
+from tests import previewing
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "threat-model.md"
@@ -138,28 +141,30 @@ def test_no_description_hands_on_a_credential(tmp_path: Path, name: str, value: 
 # ── threats that the component's text answers ───────────────────────────────────────────────────────────────────
 
 
+@functools.cache
 def _ci_jobs() -> list[Any]:
+    """Those of all components, with what hidden ones give them."""
+    after = {"submit": ("prepare",), "collect": ("prepare", "submit")}
     found = []
-    for path in sorted((ROOT / "templates").glob("*.yml")):
-        _, body = YAML(typ="safe", pure=True).load_all(path.read_text(encoding="utf-8"))
-        # A hidden one is no CI job; it is what those that extend it have in common.
-        found += [{**body.get(job.get("extends"), {}), **job} for name, job in body.items() if name[0] != "."]
-    assert len(found) >= 3
+    for name in previewing.NAMES:
+        made = previewing.body(*(previewing.include(each) for each in (*after.get(name, ()), name)))
+        found += [job for key, job in made.items() if key[0] != "." and isinstance(job, dict) and "script" in job]
+    assert len(found) >= len(previewing.NAMES)
     return found
 
 
 def test_no_artifact_can_hold_a_credential() -> None:
     """Paths within the checkout, which credentials are kept out of; without patterns, and nothing that is untracked."""
-    folders = ("$[[ inputs.result ]]/", ".septum/$[[ inputs.job-prefix ]]/")
+    folders = ("result/", ".septum/septum-/", ".septum-reports/septum-/comparison.json")
     for job in _ci_jobs():
         artifacts = job["artifacts"]
 
         assert artifacts.keys() <= {"name", "paths", "when", "access", "expire_in", "expose_as", "reports"}
         # What GitLab reads as reports are copies of what lies in the result folder, and made of the manifest.
         reports = artifacts.get("reports", {}).values()
-        assert all(path.startswith(".septum-reports/$[[ inputs.job-prefix ]]/") for path in reports)
-        assert [path for path in artifacts["paths"] if not path.startswith(folders)] == []
-        assert not re.search(r"[*?]|\.\.", "".join(artifacts["paths"]))
+        assert all(path.startswith(".septum-reports/septum-/") for path in reports)
+        assert [path for path in artifacts.get("paths", []) if not path.startswith(folders)] == []
+        assert not re.search(r"[*?]|\.\.", "".join(artifacts.get("paths", [])))
         assert job["cache"] == []
 
 
@@ -181,7 +186,7 @@ def test_a_traced_shell_shows_no_secret(tmp_path: Path) -> None:
     """What a CI job of the component runs in its shell holds no secret, nor a variable that does."""
     fake = tmp_path / "bin" / "septum"
     fake.parent.mkdir()
-    fake.write_text("#!/bin/sh\nexit 0\n")
+    fake.write_text('#!/bin/sh\n[ "$1" != --version ] || echo septum 0\n')
     fake.chmod(0o755)
     names = ("IAM_CLIENT_SECRET", "X509_PROXY", "KRB5_KEYTAB", "KRB5_PASSWORD", "SEPTUM_ID_TOKEN", "CI_JOB_TOKEN")
     hidden = {name: f"not-to-be-seen-{name}" for name in names}
@@ -201,44 +206,38 @@ def test_a_traced_shell_shows_no_secret(tmp_path: Path) -> None:
         assert "not-to-be-seen" not in done.stdout + done.stderr
 
 
-SOURCES: dict[str, dict[str, str]] = {
-    "branch": {"CI_COMMIT_BRANCH": "main"},
-    "tag": {"CI_COMMIT_TAG": "1.0"},
-    "merge request": {"CI_MERGE_REQUEST_IID": "7"},
-    "merge request of a fork": {"CI_MERGE_REQUEST_IID": "7", "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "2"},
-    "merge train": {"CI_MERGE_REQUEST_IID": "7", "CI_MERGE_REQUEST_EVENT_TYPE": "merge_train"},
+_MERGE_REQUEST = Situation(source="merge_request_event", ref="feature", protected=False)
+SOURCES: dict[str, Situation] = {
+    "branch": Situation(),
+    "tag": Situation(ref="1.0", tag=True),
+    "merge request": _MERGE_REQUEST,
+    "merge request of a fork": replace(
+        _MERGE_REQUEST, variables={"CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": Variable(value="somebody/project")}
+    ),
+    "merge train": replace(_MERGE_REQUEST, variables={"CI_MERGE_REQUEST_EVENT_TYPE": Variable(value="merge_train")}),
 }
 
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("image", ["", "an/image:1"])
 @pytest.mark.parametrize("wait", ["hold", "hops"])
-def test_no_ci_job_runs_for_a_merge_request(source: str, image: str, wait: str) -> None:
+def test_no_ci_job_runs_for_a_merge_request_unasked(source: str, image: str, wait: str) -> None:
     """A fork's own `.gitlab-ci.yml` would run there with the variables of this project."""
-    hops = {"SEPTUM_WAIT": wait, "SEPTUM_HOPS": "8", "SEPTUM_HOP_DELAY": "2 hours"}
-    environ = {**SOURCES[source], "SEPTUM_IMAGE": image, "SEPTUM_CLUSTER": "infn-af", **hops}
+    given = {"wait": wait, "hops": 8, "image": image, "cluster": "infn-af"}
 
-    ran = 0
-    for job in _ci_jobs():
-        first = next((rule for rule in job["rules"] if _holds(rule.get("if", ""), environ)), {"when": "never"})
-        ran += first.get("when") != "never"
-    assert ran == ((3 + 7 * (wait == "hops")) if source in {"branch", "tag"} else 0)
+    ran = previewing.of("analysis", given, situation=SOURCES[source])
+    assert len(ran) == ((3 + 7 * (wait == "hops")) if source in {"branch", "tag"} else 0)
 
 
-def _holds(condition: str, environ: dict[str, str]) -> bool:
-    """Whether a condition of GitLab's rules holds, as far as the component writes them."""
+@pytest.mark.parametrize("image", ["", "an/image:1"])
+@pytest.mark.parametrize("wait", ["hold", "hops"])
+def test_no_ci_job_runs_for_a_fork_even_if_merge_requests_are_asked_for(image: str, wait: str) -> None:
+    """Whatever else is set."""
+    given = {"wait": wait, "image": image, "cluster": "infn-af", "pipelines": "merge-requests"}
+    fork = SOURCES["merge request of a fork"]
 
-    def term(text: str) -> bool:
-        match = re.fullmatch(r'\$(\w+)(?: (==|!=|=~) (null|"[^"]*"|/[^/]*/))?', text)
-        assert match, text
-        value = environ.get(match[1])
-        if match[2] is None:
-            return bool(value)
-        if match[2] == "=~":
-            return value is not None and re.search(match[3].strip("/"), value) is not None
-        return (value is None if match[3] == "null" else value == match[3].strip('"')) == (match[2] == "==")
-
-    return all(term(text) for text in condition.split(" && ")) if condition else True
+    assert previewing.of("analysis", {**given, "credentials": "everywhere"}, situation=fork) == {}
+    assert previewing.of("run", {**given, "without-credentials": "local"}, situation=fork) == {}
 
 
 def test_nothing_that_moves_is_recommended() -> None:

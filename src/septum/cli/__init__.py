@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import septum
 from septum.cli import analysis, cluster, compare, component, credentials, doctor, merge, report, sweep, verify
 from septum.cli.console import complain
+from septum.components.environment import check
 from septum.errors import DiskFullError, SeptumError, StateError, every_error
 from septum.memory import keep_to_ourselves
 from septum.signals import ending_in_order
@@ -98,6 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     args = parser().parse_args(arguments)
     try:
+        check(os.environ)
         return int(args.handler(args))
     except KeyboardInterrupt:
         complain("septum: interrupted")

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from septum.cli.console import say, section, table
-from septum.cli.options import add_cluster, overrides
+from septum.cli.options import add_cluster, overrides, preset
+from septum.components import inputs
+from septum.components.model import LOCAL
 from septum.errors import TimeUpError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 _OURS = ("CI_JOB_TOKEN", "SEPTUM_GITLAB_TOKEN")
 """GitLab's tokens, which collect keeps for the artifact of a reference and for the note."""
-_LOCAL = "local"
 _SHOWN = ("junit.xml", "metrics.txt", "annotations.json")
 """Files of the result folder that GitLab reads as reports."""
 _WORST = 10
@@ -55,9 +56,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         _add_options(verb)
         if name in {"run", "submit", "collect"}:
             _add_patience(verb)
-        if name in {"run", "plan"}:
+        if name in {"run", "plan", "prepare"}:
             verb.add_argument(
-                "--parts", metavar="IDS", help="only these parts: a number of them (3), or ids (0007,0011)"
+                "--parts",
+                metavar="IDS",
+                default=os.environ.get("SEPTUM_PARTS") or None,
+                help="only these parts: a number of them (3), or ids (0007,0011) [SEPTUM_PARTS]",
             )
         if name == "plan":
             verb.add_argument("--json", action="store_true", help="write the whole plan as JSON")
@@ -70,10 +74,10 @@ def _add_options(verb: argparse.ArgumentParser) -> None:
     add_cluster(verb)
     env = os.environ.get
     add = verb.add_argument
-    add("--image", metavar="IMAGE", default=env("SEPTUM_IMAGE") or None, help="image of the parts [SEPTUM_IMAGE]")
+    add("--image", metavar="IMAGE", default=preset(inputs.IMAGE) or None, help="image of the parts [SEPTUM_IMAGE]")
     add("--prefix", metavar="TEXT", default=env("SEPTUM_PREFIX") or "", help="prefix of the CI jobs [SEPTUM_PREFIX]")
     add("--state", metavar="DIR", default=env("SEPTUM_STATE") or ".septum", help="state folder [SEPTUM_STATE]")
-    add("--result", metavar="DIR", default=env("SEPTUM_RESULT") or "result", help="result folder [SEPTUM_RESULT]")
+    add("--result", metavar="DIR", default=preset(inputs.RESULT), help="result folder [SEPTUM_RESULT]")
 
 
 def _add_patience(verb: argparse.ArgumentParser) -> None:
@@ -105,7 +109,7 @@ def _options(args: argparse.Namespace) -> Options:
 
     environ = dict(os.environ)
     hop = parse_hop(getattr(args, "hop", ""))
-    delays = hops_of(environ, local=args.cluster == _LOCAL)
+    delays = hops_of(environ, local=args.cluster == LOCAL)
     if hop is not None and environ.get("CI_JOB_NAME"):
         # The results of other pipelines stand in the artifact of the last one.
         environ["CI_JOB_NAME"] = f"{args.prefix}collect"
@@ -169,7 +173,7 @@ def _prepare(args: argparse.Namespace) -> int:
     from septum.stages import prepare
 
     with section("prepare", "prepare"):
-        _show_plan(prepare(_options(args), say))
+        _show_plan(prepare(_options(args), say, only=args.parts))
     return 0
 
 
@@ -179,7 +183,7 @@ def _submit(args: argparse.Namespace) -> int:
     from septum.stages import submit
 
     options = _options(args)
-    if told := foretell(options.environ, local=options.cluster == _LOCAL, now_s=time.time()):
+    if told := foretell(options.environ, local=options.cluster == LOCAL, now_s=time.time()):
         say(told)
     with section("submit", f"submit to {options.cluster}"):
         _show_submitted(submit(options, say, SystemClock()))

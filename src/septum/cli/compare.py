@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from septum.cli.console import say, table
+from septum.cli.options import preset
+from septum.components import inputs
+from septum.components.environment import COMPONENT
 
 if TYPE_CHECKING:
     import argparse
@@ -27,13 +30,27 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "compatible, 52 if nothing could be compared, 75 if GitLab or a server does not answer.",
     )
     add = verb.add_argument
-    add("here", metavar="A", type=Path, help="the new results: a file, or a folder")
-    add("reference", metavar="B", help="the reference: a file, a folder, a URL, default-branch, or tag:NAME")
+    add(
+        "here",
+        metavar="A",
+        type=Path,
+        nargs="?",
+        default=Path(preset(inputs.RESULT)),
+        help="the new results: a file, or a folder (default: result) [SEPTUM_RESULT]",
+    )
+    add(
+        "reference",
+        metavar="B",
+        nargs="?",
+        default=preset(inputs.REFERENCE),
+        help="the reference: a file, a folder, a URL, default-branch (the default), or tag:NAME [SEPTUM_REFERENCE]",
+    )
     add(
         "--reproducibility",
-        choices=("exact", "statistical", "report"),
-        default="report",
-        help="what is an error: anything but identical, what is not compatible, or nothing (the default)",
+        choices=inputs.REPRODUCIBILITY.options,
+        default=preset(inputs.REPRODUCIBILITY),
+        help="what is an error: anything but identical, what is not compatible, or nothing (the default) "
+        "[SEPTUM_REPRODUCIBILITY]",
     )
     add(
         "--significance",
@@ -52,6 +69,7 @@ def compare(args: argparse.Namespace) -> int:
     import tempfile
 
     from septum.compare.document import to_json
+    from septum.compare.pipelines import DEFAULT_BRANCH
     from septum.compare.results import compare_results
     from septum.errors import NotComparableError, UsageError
     from septum.plan import Compare
@@ -74,8 +92,9 @@ def compare(args: argparse.Namespace) -> int:
     _print(comparison, quiet=args.quiet)
     if (error := comparison.failure()) is not None:
         raise error
-    if comparison.reference is None:
-        # Whoever compares by hand wants to know, unlike a first pipeline.
+    first = args.reference == DEFAULT_BRANCH and COMPONENT in os.environ
+    if comparison.reference is None and not first:
+        # Whoever compares by hand wants to know; a first pipeline of the component has nothing to compare with.
         raise NotComparableError(f"compare: {comparison.nothing}", fix="name a file or a folder as the second argument")
     return 0
 

@@ -1,13 +1,16 @@
-"""`septum component render` and `septum reference`: write what is generated, or say what has drifted.
+"""`septum component`, `septum reference` and `septum skipped`: about the components themselves.
 
-For people who work on the library itself; both need a checkout of it.
+All but `preview` and `skipped` are for people who work on the library, and need a checkout of it.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from septum.cli import contract, preview
 
 if TYPE_CHECKING:
     import argparse
@@ -16,10 +19,15 @@ if TYPE_CHECKING:
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verbs to the command line."""
-    verb = subparsers.add_parser("component", help="for authors of the library: render the components")
+    verb = subparsers.add_parser("component", help="preview what GitLab would run; for authors: render the components")
     actions = verb.add_subparsers(dest="action", metavar="ACTION", required=True)
     render = actions.add_parser("render", help="render components/ to templates/, and the tables of the READMEs")
     render.set_defaults(handler=render_components)
+    preview.register(actions)
+    contract.register_actions(actions)
+
+    skipped = subparsers.add_parser("skipped", help="in a CI job of a component: say why there is no run on this ref")
+    skipped.set_defaults(handler=say_skipped)
 
     reference = subparsers.add_parser("reference", help="for authors of the library: write docs/reference/")
     reference.set_defaults(handler=write_reference)
@@ -27,6 +35,25 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     for parser in (render, reference):
         parser.add_argument("--check", action="store_true", help="write nothing; exit code 2 if a file has drifted")
         parser.add_argument("--root", type=Path, default=Path(), help="a folder in the checkout (default: this one)")
+
+
+def say_skipped(args: argparse.Namespace) -> int:  # noqa: ARG001 - a handler
+    """Say that the ref has no credentials.
+
+    Raises:
+        NoCredentialsHereError: Always: the component takes its exit code for a warning.
+    """
+    from septum.errors import NoCredentialsHereError
+
+    env = os.environ.get
+    raise NoCredentialsHereError(
+        "skipped: no credentials on this ref, so nothing was submitted and there is no result",
+        evidence=f"{env('CI_COMMIT_REF_NAME', 'the ref')} is not protected, and the component's input 'credentials' is "
+        f"'{env('SEPTUM_REFS', 'protected')}'",
+        fix="protect the branch under Settings > Repository; or set the component's input\n"
+        "credentials: everywhere          # a broker, or variables that are not protected\n"
+        "without-credentials: local       # a few parts in the CI job itself",
+    )
 
 
 def render_components(args: argparse.Namespace) -> int:

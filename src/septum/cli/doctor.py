@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 
 from septum.cli.console import say
-from septum.cli.options import add_cluster, overrides
+from septum.cli.options import add_cluster, overrides, preset
+from septum.components import inputs
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,9 +26,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_cluster(verb)
     add = verb.add_argument
-    add("--image", metavar="IMAGE", default=env("SEPTUM_IMAGE") or None, help="image of the parts [SEPTUM_IMAGE]")
+    add("--image", metavar="IMAGE", default=preset(inputs.IMAGE) or None, help="image of the parts [SEPTUM_IMAGE]")
     add("--state", metavar="DIR", default=env("SEPTUM_STATE") or ".septum", help="state folder [SEPTUM_STATE]")
-    add("--result", metavar="DIR", default=env("SEPTUM_RESULT") or "result", help="result folder [SEPTUM_RESULT]")
+    add("--result", metavar="DIR", default=preset(inputs.RESULT), help="result folder [SEPTUM_RESULT]")
     add("--plan", action="store_true", help="take the plan that 'septum prepare' has written, instead of making one")
     add("--storage", metavar="URL", action="append", default=[], help="read this, too: root://HOST//PATH, davs://…")
     add("--json", action="store_true", help="write JSON")

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from septum.components import inputs
+from septum.components.environment import given
 from septum.errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,19 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from septum.clusters.profile import Profile
+    from septum.components.model import Input
+
+
+def preset(item: Input) -> str:
+    """What an option is when it is not given: what the input of a component says, or its default."""
+    return given(item, os.environ)
 
 
 def add_cluster(verb: argparse.ArgumentParser) -> None:
     """Add the options that choose a cluster."""
-    env = os.environ.get
     add = verb.add_argument
-    add("--config", metavar="FILE", default=env("SEPTUM_CONFIG") or "septum.yaml", help="septum.yaml [SEPTUM_CONFIG]")
-    add(
-        "--cluster",
-        metavar="NAME",
-        default=env("SEPTUM_CLUSTER") or "local",
-        help="where the jobs run [SEPTUM_CLUSTER]",
-    )
+    add("--config", metavar="FILE", default=preset(inputs.CONFIG), help="septum.yaml [SEPTUM_CONFIG]")
+    add("--cluster", metavar="NAME", default=preset(inputs.CLUSTER), help="where the jobs run [SEPTUM_CLUSTER]")
     add("--set", metavar="KEY=VALUE", action="append", default=[], help="override a key of the cluster's profile")
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from septum.cli.console import say, section, table
-from septum.cli.options import add_cluster, overrides
+from septum.cli.options import add_cluster, overrides, preset
+from septum.components import inputs
 from septum.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,10 +40,16 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add(
         "--keep-outputs",
         metavar="TIME",
-        default="1 d",
-        help="keep outputs that nobody fetched so long after the pipeline's end, for a retry (default: 1 d)",
+        default=preset(inputs.KEEP_OUTPUTS),
+        help="keep outputs that nobody fetched so long after the pipeline's end, for a retry (default: 1 d) "
+        "[SEPTUM_KEEP_OUTPUTS]",
     )
-    add("--dry-run", action="store_true", help="show what would go, and remove nothing")
+    add(
+        "--dry-run",
+        action="store_true",
+        default=preset(inputs.ACTION) == inputs.SHOW,
+        help="show what would go, and remove nothing [SEPTUM_ACTION=show]",
+    )
 
 
 def _sweep(args: argparse.Namespace) -> int:

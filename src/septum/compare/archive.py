@@ -121,6 +121,38 @@ def take_out(
     return given
 
 
+def take_plain(archive: zipfile.ZipFile, *, folder: str, wanted: Collection[str], scratch: Path) -> list[Given]:
+    """Write files of an artifact that septum did not make into files of our own names.
+
+    Args:
+        archive: The artifact.
+        folder: The folder of the results in it.
+        wanted: The names of the results, relative to that folder.
+        scratch: Where the files go.
+
+    Returns:
+        Those that are there.
+
+    Raises:
+        NotComparableError: One is too large.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    there, given = set(archive.namelist()), []
+    for number, name in enumerate(sorted(wanted)):
+        member = _member(PurePosixPath(folder).as_posix(), name)
+        path = scratch / f"{number}{PurePosixPath(name).suffix}"
+        if member not in there:
+            continue
+        with archive.open(member) as source, path.open("wb") as target:
+            if not _copy(source, target, LARGEST_B):
+                raise NotComparableError(
+                    f"compare: {printable(name)} of the reference has more than {show_size(LARGEST_B)}",
+                    fix="compare by hand",
+                )
+        given.append(Given(name=name, path=path))
+    return given
+
+
 def _take_one(archive: zipfile.ZipFile, item: Listed, folder: str, path: Path, environ: Mapping[str, str]) -> None:
     limit_b = item.size_b if item.size_b >= 0 else LARGEST_B
     if limit_b > LARGEST_B:

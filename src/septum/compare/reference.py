@@ -246,11 +246,16 @@ def _of_pipeline(
         folder = environ.get("SEPTUM_RESULT") or "result"
         manifest = archive.find_listing(opened, folder=folder, name=name)
         if manifest is None:
-            raise NotComparableError(
-                f"compare: {name} has no result of septum in it",
-                evidence=f"there is no {folder}/{NAME}",
-                fix="name another reference under 'compare: reference' in septum.yaml",
-            )
+            files = archive.take_plain(opened, folder=folder, wanted=names, scratch=scratch / "files")
+            if not files:
+                raise NotComparableError(
+                    f"compare: {name} has no result of septum in it, and none of the files that are compared",
+                    evidence=f"there is no {folder}/{NAME}, and in {folder}/ none of: "
+                    + printable(", ".join(sorted(names)), 300),
+                    fix="name another reference, or in a component the CI job that made it: reference-job",
+                )
+            found.path.unlink()
+            return Found(reference=_plainly(asked, found), files=files, listed=False)
         listing, inside = manifest
         if listing.origin.get("pipeline-url") and listing.origin["pipeline-url"] == environ.get("CI_PIPELINE_URL"):
             return Nothing(reason=f"the newest successful pipeline of {printable(ref)} is this one")
@@ -259,6 +264,12 @@ def _of_pipeline(
         )
     found.path.unlink()
     return Found(reference=_described(asked, found, listing, work), files=files, listed=True)
+
+
+def _plainly(asked: str, found: pipelines.Artifact) -> Reference:
+    return Reference(
+        asked=asked, found=found.found, commit=found.commit, url=found.url, ref=found.ref, pipeline=found.pipeline
+    )
 
 
 def _described(asked: str, found: pipelines.Artifact, listing: Listing, work: str) -> Reference:

@@ -6,12 +6,15 @@ Works in a checkout of the library: the sources stand in `components/`, not in t
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import septum
 from septum import patience
-from septum.components import model
+from septum.components import catalog, inputs, model
+from septum.components import pins as release
+from septum.components.scan_inputs import scan
 from septum.errors import StateError, UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*( [A-Za-z0-9_./-]+)*")
 _AMBIGUOUS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
+_MARKUP = re.compile(r"[*<_|`]")
 _MARK = re.compile(
     r"(?P<begin><!-- generated:(?P<what>[a-z]+)(?: (?P<component>[a-z-]+))? -->\n)"
     r".*?(?P<end><!-- generated:end -->)",
@@ -51,10 +55,11 @@ def render_all(root: Path) -> dict[Path, str]:
     Returns:
         The text of each file by its path relative to `root`: `templates/*.yml`, and the pages with generated parts.
     """
-    files = {Path("templates") / f"{item.name}.yml": render_component(item, root) for item in model.COMPONENTS}
-    for page in [Path("README.md"), *(Path("components") / item.name / "README.md" for item in model.COMPONENTS)]:
+    files = {Path("templates") / f"{item.name}.yml": render_component(item, root) for item in catalog.COMPONENTS}
+    pins = release.read(root)
+    for page in [Path("README.md"), *(Path("components") / item.name / "README.md" for item in catalog.COMPONENTS)]:
         if (root / page).is_file():
-            files[page] = fill_marks((root / page).read_text(encoding="utf-8"), page)
+            files[page] = fill_marks((root / page).read_text(encoding="utf-8"), page, pins)
     return files
 
 
@@ -69,7 +74,8 @@ def render_component(item: model.Component, root: Path) -> str:
         The YAML as it is committed.
 
     Raises:
-        StateError: The source is not there, uses a name that does not exist, or does not give two YAML documents.
+        StateError: The source is not there, uses a name that does not exist, does not give two YAML documents, or puts
+            an input where a shell or a rule would read it.
     """
     import jinja2
 
@@ -86,15 +92,18 @@ def render_component(item: model.Component, root: Path) -> str:
     )
     environment.filters["scalar"] = scalar
     name = f"{item.name}/component.yml.j2"
+    pins = release.read(root)
     try:
         text = environment.get_template(name).render(
-            component=item,
+            component=with_pins(item, pins),
+            pins=pins,
             version=septum.__version__,
             state=model.STATE,
             reports=model.REPORTS,
             hop_expiry=model.HOP_EXPIRY,
             local=model.LOCAL,
             patience=patience,
+            inputs=inputs,
         )
     except jinja2.TemplateError as error:
         where = f"{error.name}:{error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else name
@@ -103,8 +112,25 @@ def render_component(item: model.Component, root: Path) -> str:
             evidence=f"{type(error).__name__}: {error}",
             fix="correct the component source, or the model in src/septum/components/model.py",
         ) from error
-    parse(text, item.name)
+    _, body = parse(text, item.name)
+    if found := scan(body):
+        raise StateError(
+            f"component {item.name}: an input would be code",
+            evidence="\n".join(map(str, found)),
+            fix="put it into a variable, and that into double quotes",
+        )
     return text
+
+
+def with_pins(item: model.Component, pins: release.Pins) -> model.Component:
+    """A component whose own image is named with the digest of the release, if there is one."""
+    return replace(
+        item,
+        inputs=tuple(
+            replace(entry, default=pins.with_digest(model.OWN_IMAGE)) if entry.default == model.OWN_IMAGE else entry
+            for entry in item.inputs
+        ),
+    )
 
 
 def parse(text: str, name: str) -> tuple[dict[str, object], dict[str, object]]:
@@ -159,7 +185,7 @@ def inputs_table(item: model.Component) -> str:
     lines = ["| Input | Default | Meaning |", "| --- | --- | --- |"]
     for entry in item.inputs:
         default = "required" if entry.default is None else _code(_shown(entry.default))
-        meaning = entry.description
+        meaning = _MARKUP.sub(r"\\\g<0>", entry.told)
         if entry.options:
             meaning += " One of " + ", ".join(_code(str(option)) for option in entry.options) + "."
         if entry.type != "string":
@@ -175,7 +201,7 @@ def jobs_table(item: model.Component) -> str:
     return "\n".join(lines) + "\n"
 
 
-def fill_marks(text: str, page: Path) -> str:
+def fill_marks(text: str, page: Path, pins: release.Pins) -> str:
     """Fill the generated parts of a page.
 
     A part stands between `<!-- generated:inputs -->` and `<!-- generated:end -->`; `jobs` gives the CI jobs. Another
@@ -184,16 +210,17 @@ def fill_marks(text: str, page: Path) -> str:
     Args:
         text: The page.
         page: Its path, which tells the component it is about.
+        pins: Of the release.
 
     Raises:
         StateError: A mark asks for something that does not exist, or is never closed.
     """
     makers: Mapping[str, Callable[[model.Component], str]] = {"inputs": inputs_table, "jobs": jobs_table}
-    own = page.parent.name or model.ANALYSIS.name
+    own = page.parent.name or catalog.ANALYSIS.name
 
     def replace(match: re.Match[str]) -> str:
         try:
-            made = makers[match["what"]](model.component(match["component"] or own))
+            made = makers[match["what"]](with_pins(catalog.component(match["component"] or own), pins))
         except KeyError as error:
             raise StateError(
                 f"{page}: the mark {match['begin'].strip()} asks for {error}, which does not exist",

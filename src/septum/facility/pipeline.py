@@ -38,6 +38,8 @@ case $last in
 esac
 PATH=${PATH#*:} exec rsync "$@"
 """
+# The runner says "false" of every branch; those of analyses that reach a cluster are protected.
+_REF = {"CI_COMMIT_REF_PROTECTED": "true"}
 # The runner shortens longer names with a hash.
 _NAME_MAX = 238
 
@@ -169,12 +171,16 @@ def prepare_pipeline(
         _publish(library, folder, env)
     # The form with a type: a plain text that starts with a slash would become a file variable.
     entries = {
-        **{name: {"type": "variable", "values": {"*": value}} for name, value in (variables or {}).items()},
+        **{name: {"type": "variable", "values": {"*": value}} for name, value in {**_REF, **(variables or {})}.items()},
         **{name: {"type": "file", "values": {"*": value}} for name, value in (files or {}).items()},
     }
     write_private(folder / "variables.json", json.dumps(entries))
     # The runner counts up from here.
     (checkout / _STATE).mkdir()
+    if library is not None:
+        # The runner would fetch several includes of one project into one folder at once.
+        fetched = checkout / _STATE / "includes" / SERVER / library.project / library.tag
+        shutil.copytree(library.templates, fetched / "templates")
     (checkout / _STATE / "state.yml").write_text(f"pipelineIid: {number - 1}\n", encoding="ascii")
     return Pipeline(folder, env)
 

@@ -61,6 +61,7 @@ give_up() { # stage exit-code message
     exit "$2"
 }
 
+# shellcheck source=/dev/null  # septum writes it, for each part
 . "./septum-$part.part" || exit 123
 
 # The declared files exist from the beginning: a killed job must not be held for a file that it could not write.
@@ -119,6 +120,7 @@ fi
 
 outputs=
 missing=
+path=
 n=0
 while [ "$n" -lt "$SEPTUM_OUTPUTS" ]; do
     eval "path=\$SEPTUM_OUTPUT_$n"
@@ -140,7 +142,7 @@ while [ "$n" -lt "$SEPTUM_OUTPUTS" ]; do
     n=$((n + 1))
 done
 
-if [ -n "$stopped" ]; then stage=stopped; else stage=done; fi
+if [ -n "$stopped" ]; then stage=stopped; else stage="done"; fi
 if [ -n "$missing" ] || [ "$command_code" -ne 0 ]; then keep_folder; fi
 write_status "$stage"
 [ "$command_code" -eq 0 ] || exit "$command_code"

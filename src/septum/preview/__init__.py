@@ -1,0 +1,1 @@
+"""What GitLab would run: an interpreter of component headers, inputs and interpolation, without a server."""
