@@ -35,8 +35,8 @@ ADVICE = MappingProxyType(
         ),
         "E007": (
             "The component holds the hash of septum's wheel, and the wheel the hashes of all packages. One that "
-            "differs was changed on the way, or on the index: nothing of it was run. Ask who looks after `PIP_INDEX_URL`; "
-            "a retry does not help."
+            "differs was changed on the way, or on the index: nothing of it was run. Ask who looks after "
+            "`PIP_INDEX_URL`; a retry does not help."
         ),
         "E008": (
             "Images need glibc 2.28 or newer (AlmaLinux 8, Debian 10, Ubuntu 18.10 and later; not Alpine), Python 3.10 "
@@ -56,8 +56,8 @@ ADVICE = MappingProxyType(
         ),
         "E061": (
             "A header is the first of two YAML documents and holds `spec:` alone, with `inputs`, `component`, "
-            "`include` and `description` below; `---` ends it. A keyword that is newer than the server is refused, too: "
-            "see `--gitlab`."
+            "`include` and `description` below; `---` ends it. A keyword that is newer than the server is refused, "
+            "too: see `--gitlab`."
         ),
         "E062": (
             "Compare what is passed under `inputs:` with the header of the component: an input without `default` must "

@@ -403,6 +403,25 @@ def test_the_newest_good_pipeline_of_the_default_branch(
 
 
 @BOTH
+def test_a_ci_job_that_only_compares_asks_for_the_result_of_another(
+    gitlab: GitlabApi, tmp_path: Path, token: dict[str, str]
+) -> None:
+    """Its own artifact is a comparison, and no result; the other need not be made by septum."""
+    (tmp_path / "plain").mkdir()
+    write_root(tmp_path / "plain" / "dimuon.root", MASS)
+    jobs = (
+        Job(id=2, name="septum-compare", archive=artifact(tmp_path / "wrong", HEAVIER)),
+        Job(id=3, name="make-histograms", archive=zipped(tmp_path / "plain")),
+    )
+    gitlab.pipelines = [Pipeline(id=900, jobs=jobs)]
+    found = asked(gitlab, tmp_path, CI_JOB_NAME="septum-compare", SEPTUM_REFERENCE_JOB="make-histograms", **token)
+
+    assert verdicts(found) == {"mass": "identical"}
+    assert found.reference is not None
+    assert found.reference.same_work is None
+
+
+@BOTH
 @pytest.mark.parametrize("gitlab_is_old", [False, True])
 def test_a_newer_pipeline_without_the_ci_job_is_passed_over(
     gitlab: GitlabApi, tmp_path: Path, token: dict[str, str], *, gitlab_is_old: bool

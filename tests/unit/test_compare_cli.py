@@ -17,7 +17,17 @@ from tests.fakes.rootfiles import H, write_root
 @pytest.fixture(autouse=True)
 def _nowhere_near_a_pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No variables of a CI job that happens to run the tests."""
-    for name in ("CI_SERVER_URL", "CI_PROJECT_ID", "CI_JOB_NAME", "CI_JOB_TOKEN", "SEPTUM_GITLAB_TOKEN"):
+    for name in (
+        "SEPTUM_COMPONENT",
+        "SEPTUM_RESULT",
+        "SEPTUM_REFERENCE",
+        "SEPTUM_REPRODUCIBILITY",
+        "CI_SERVER_URL",
+        "CI_PROJECT_ID",
+        "CI_JOB_NAME",
+        "CI_JOB_TOKEN",
+        "SEPTUM_GITLAB_TOKEN",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -194,3 +204,30 @@ def test_the_help_says_what_the_exit_codes_mean(capsys: pytest.CaptureFixture[st
     shown = " ".join(capsys.readouterr().out.split())
     assert "or tag:NAME" in shown
     assert "50 if not identical" in shown
+
+
+def test_the_first_pipeline_of_the_component_has_nothing_to_compare_with(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And passes, or there would never be a good one; by hand, that nothing was compared is an error."""
+    Path("result").mkdir()
+    spectra("result/new.root")
+    assert main(["compare"]) == 52
+
+    monkeypatch.setenv("SEPTUM_COMPONENT", "compare@0.1.0")
+    assert main(["compare"]) == 0
+    assert "nothing to compare with" in capsys.readouterr().out
+    monkeypatch.setenv("SEPTUM_REFERENCE", "tag:v1")
+    assert main(["compare"]) == 52
+
+
+def test_result_and_reference_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the component hands its inputs on."""
+    Path("new").mkdir()
+    spectra("new/x.root", bump=100)
+    spectra("old.root")
+    monkeypatch.setenv("SEPTUM_RESULT", "new")
+    monkeypatch.setenv("SEPTUM_REFERENCE", "old.root")
+    monkeypatch.setenv("SEPTUM_REPRODUCIBILITY", "statistical")
+
+    assert main(["compare"]) == 51

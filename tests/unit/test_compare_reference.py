@@ -185,6 +185,33 @@ def test_the_result_folder_may_be_called_otherwise(tmp_path: Path) -> None:
         assert archive.find_listing(opened, folder="result", name="x") is None
 
 
+def test_an_artifact_that_septum_did_not_make_is_a_folder_of_files(tmp_path: Path) -> None:
+    """By the results' names, below the result folder, under names of our own; what is not there is not given."""
+    (tmp_path / "made" / "2018").mkdir(parents=True)
+    write_root(tmp_path / "made" / "2018" / "dimuon.root", MASS)
+    path = tmp_path / "artifact.zip"
+    path.write_bytes(zipped(tmp_path / "made", below="histograms"))
+    with archive.opened(path, name="the artifact") as opened:
+        wanted = ("2018/dimuon.root", "../../evil.root", "other.root")
+        (given,) = archive.take_plain(opened, folder="histograms/", wanted=wanted, scratch=tmp_path / "out")
+
+    assert given.name == "2018/dimuon.root"
+    assert given.path.parent == tmp_path / "out"
+    assert given.path.read_bytes() == (tmp_path / "made" / "2018" / "dimuon.root").read_bytes()
+
+
+def test_a_file_of_such_an_artifact_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive can hold more than any disk."""
+    write_root(tmp_path / "made.root", MASS)
+    path = tmp_path / "artifact.zip"
+    with zipfile.ZipFile(path, "w") as opened:
+        opened.write(tmp_path / "made.root", "result/dimuon.root")
+    monkeypatch.setattr(archive, "LARGEST_B", 100)
+
+    with archive.opened(path, name="the artifact") as opened, pytest.raises(NotComparableError, match="more than 100"):
+        archive.take_plain(opened, folder="result", wanted=("dimuon.root",), scratch=tmp_path / "out")
+
+
 def rewritten(content: bytes, change: Callable[[str, bytes], bytes | None]) -> bytes:
     """An artifact with other members."""
     target = io.BytesIO()

@@ -66,13 +66,14 @@ def _sweep(args: argparse.Namespace) -> int:
         os.environ.pop(name, None)  # what others start has no use for them
     with section("sweep", f"sweep {options.cluster}"):
         swept = sweep(options, say, keep_outputs_s=keep_outputs_s, dry_run=args.dry_run, now_s=time.time())
-    _show(swept, dry_run=args.dry_run)
+    _show(swept, dry_run=args.dry_run, with_token=bool(options.environ.get(TOKEN)))
     if swept.error is not None:
         raise swept.error
     return 0
 
 
-def _show(swept: Swept, *, dry_run: bool) -> None:
+def _show(swept: Swept, *, dry_run: bool, with_token: bool) -> None:
+    from septum.forge import TOKEN
     from septum.stages.pipelines import TOKEN_FIX
     from septum.units import count
 
@@ -84,7 +85,7 @@ def _show(swept: Swept, *, dry_run: bool) -> None:
             f"{swept.strange[0].cluster}.{swept.strange[0].proc}"
         )
     if swept.error is None and any(row.decision.undecided for row in swept.rows):
-        say(f"To see more pipelines, {TOKEN_FIX}")
+        say(f"{TOKEN} does not see all pipelines" if with_token else f"To see more pipelines, {TOKEN_FIX}")
     gone = sum(len(row.decision.goes) - row.left for row in swept.rows)
     kept = sum(len(row.decision.jobs) for row in swept.rows) - gone
     say(f"{count(gone, 'job')} {'would be removed' if dry_run else 'removed'}, {kept} kept")
