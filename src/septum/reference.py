@@ -17,6 +17,7 @@ from septum.components.contract import contract_of
 from septum.components.schema import inputs_schema
 from septum.config import Analysis
 from septum.errors import SeptumError, StateError, every_error
+from septum.preview import differences
 from septum.states import EVICTED_SUBCODE, HOLD_CODES, MAX_RELEASES, MAX_STARTS, HoldAction
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def pages(root: Path) -> dict[Path, str]:
         FOLDER / "clusters.md": clusters_page(root),
         FOLDER / "components.md": components_page(root),
         FOLDER / "hold-codes.md": hold_codes_page(),
+        Path(differences.PAGE): differences.page(),
         **{FOLDER / "components" / name: _json(schema) for name, schema in schemas.items()},
     }
 

@@ -75,10 +75,10 @@ def test_people_see_the_ci_jobs_by_stage(repository: Path, capsys: pytest.Captur
 
     assert shown.startswith("push, branch main (protected), GitLab ")
     assert shown.index("stage build") < shown.index("  build") < shown.index("stage test") < shown.index("  test")
-    assert "image           python:3.12\n" in shown
-    assert "because         rule 2 (if: $CI_COMMIT_BRANCH)\n" in shown
-    assert "needs           build (no artifacts)\n" in shown
-    assert "SEPTUM_CLUSTER  local\n" in shown
+    said = [" ".join(line.split()) for line in shown.splitlines()]
+    for line in ("image python:3.12", "because rule 2 (if: $CI_COMMIT_BRANCH)", "needs build (no artifacts)"):
+        assert line in said
+    assert said.count("SEPTUM_CLUSTER local") == 1
     assert shown.endswith("not in this pipeline\n  nightly: no rule is met\n")
 
 

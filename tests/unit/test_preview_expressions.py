@@ -7,7 +7,7 @@ import string
 
 import pytest
 
-from septum.errors import LimitError, PipelineError
+from septum.errors import PipelineError
 from septum.preview.expressions import evaluate, holds
 from septum.preview.features import NEWEST, Version
 from septum.preview.re2 import compile_re2
@@ -219,6 +219,12 @@ PATTERNS = [
     (r"\d", "٣", False, "ASCII digits only"),
     ("(?U)a+", "aaa", True, "ungreedy"),
     ("a{2,3}", "aa", True, "repetition"),
+    ("^a{,2}$", "a{,2}", True, "no repetition, but text"),
+    (r"\p{Greek}", "α", True, "a class of Unicode"),
+    ("(?i)é", "É", True, "case beyond ASCII"),
+    ("[a&&b]", "&", True, "no operators in a class"),
+    (r"[\w-.]", "-", True, "a class and a sign in a class"),
+    ("a(b(?i)c)", "abC", True, "flags in the middle"),
 ]
 
 
@@ -229,7 +235,7 @@ def test_patterns_are_those_of_re2(pattern: str, text: str, found: object, what:
 
 
 UNKNOWN = ["(?=a)", "(?!a)", "(?<=a)b", "(?<!a)b", r"(a)\1", "(?P=x)", "a*+", "(?>a)", "(?#x)", "a{1001}", r"\Z", r"\h"]
-UNKNOWN += ["(a", "[b-a]", "*a", r"\p{Greek}", r"\x{110000}", "a**", "(?(1)a|b)", "a(b(?i)c)"]
+UNKNOWN += ["(a", "[b-a]", "*a", r"\x{110000}", "a**", "(?(1)a|b)"]
 
 
 @pytest.mark.parametrize("pattern", UNKNOWN)
@@ -239,39 +245,10 @@ def test_what_re2_does_not_know_is_no_pattern(pattern: str) -> None:
         compile_re2(pattern)
 
 
-SLOW = ["^(a+)+$", "(a|a)*b", "a*a*a*b", "(a?){20}b", "a?a?a?a?a?b", "^(a{0,9}){0,9}$", "(?:(a*)*)*b"]
-
-
-@pytest.mark.parametrize("pattern", SLOW)
-def test_a_pattern_that_python_could_hang_on_is_searched_for_apart(pattern: str) -> None:
-    """With the same answer."""
-    found = compile_re2(pattern)
-
-    assert not found.quick
-    assert found.search("aab" if "b" in pattern else "aa") is True
-
-
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        "^[A-Za-z0-9][A-Za-z0-9._/-]*$",
-        "^([A-Za-z0-9$][A-Za-z0-9._/:@${}-]*)?$",
-        "^v?[0-9]{1,2}$",
-        "(?i)^a|b",
-        r"\*\+(x)",
-    ],
-)
-def test_the_usual_patterns_need_no_process_of_their_own(pattern: str) -> None:
-    """Those of septum's own inputs among them."""
-    assert compile_re2(pattern).quick
-
-
-def test_a_hostile_pattern_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """RE2 would say no at once; Python would not within the age of the universe."""
-    monkeypatch.setattr("septum.preview.re2._TIMEOUT_S", 0.5)
-
-    with pytest.raises(LimitError, match="takes too long"):
-        holds("$A =~ /^(a+)+$/", {"A": "a" * 40 + "!"})
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|a)*$", "a*a*a*b", "^(a{0,9}){0,9}$"])
+def test_no_pattern_takes_long(pattern: str) -> None:
+    """Python's own engine would not end within the age of the universe."""
+    assert compile_re2(pattern).search("a" * 20_000 + "!") is False
 
 
 def test_nothing_but_an_error_comes_of_noise() -> None:

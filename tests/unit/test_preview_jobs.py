@@ -91,7 +91,18 @@ REFUSED = [
     ),
     (
         "j: {script: [s], variables: {A: {value: x, raw: y}}}",
-        "A config contains unknown keys: raw",
+        "A config uses invalid data keys: raw",
+        f"{ENTRY}/variable.rb",
+    ),
+    (
+        "j: {script: [s], variables: {A: {description: x}}}",
+        "uses invalid data keys: description",
+        f"{ENTRY}/variable.rb",
+    ),
+    ("j: {script: [s], rules: [{variables: {A: {value: x}}}]}", "A config must be a string", f"{ENTRY}/variable.rb"),
+    (
+        "variables: {A: {value: x, options: [y]}}\nj: {script: [s]}",
+        "value must be present in options",
         f"{ENTRY}/variable.rb",
     ),
     ("j: {script: [s], variables: [A]}", "should be a hash of key value pairs", f"{ENTRY}/variables.rb"),
@@ -436,6 +447,15 @@ def test_variables_win_in_gitlabs_order() -> None:
         "rule",
         "project",
     ]
+
+
+SCALAR = [("x", "x"), ("1", "1"), ("1.5", "1.5"), ("true", "true"), ("null", ""), ("{value: 7}", "7"), ("{}", "")]
+
+
+@pytest.mark.parametrize(("written", "expected"), SCALAR)
+def test_a_variable_is_always_text(written: str, expected: str) -> None:
+    """As in gitlabhq lib/gitlab/ci/config/entry/variable.rb; null is an empty one, by composable_hash.rb."""
+    assert _job(f"j: {{script: [s], variables: {{A: {written}}}}}").values["A"] == expected
 
 
 def test_rules_see_no_variable_of_a_rule_and_nothing_expanded() -> None:

@@ -267,8 +267,8 @@ def test_reference_mends_a_drift_and_check_only_reports_it(tmp_path: Path, capsy
     for name in ("components", "templates"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    (tmp_path / FOLDER / "components").mkdir(parents=True)
     for path, text in pages(tmp_path).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
     (tmp_path / FOLDER / "errors.md").write_text("edited by hand\n")
     parser = argparse.ArgumentParser()

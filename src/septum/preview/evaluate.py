@@ -14,7 +14,7 @@ from septum.preview import policy, rules
 from septum.preview.assemble import EDGES, inherited_variables
 from septum.preview.include import Inclusion
 from septum.preview.jobs import Draft, Drafts, drafts, needs_of
-from septum.preview.keywords import check_variables, variables_of
+from septum.preview.keywords import DEFAULT_DATA, check_variables, variables_of
 from septum.preview.pipeline import CIJob, LeftOut, Need, Pipeline
 from septum.preview.situation import Situation, expanded, expanded_if_possible, fill, slug, values, visible
 from septum.preview.source import Variable
@@ -64,7 +64,7 @@ def evaluate(
     """
     found = drafts(body, gitlab=situation.gitlab)
     variables = body.get("variables")
-    check_variables(variables if variables is not None else {}, where="variables")
+    check_variables(variables if variables is not None else {}, where="variables", allowed=DEFAULT_DATA)
     workflow = _workflow(body, situation)
     root = variables_of(variables)
     seen = visible(situation, root)
@@ -126,7 +126,7 @@ def _workflow(body: Mapping[str, object], situation: Situation) -> Mapping[str, 
             whens=rules.SWITCH_WHENS,
             gitlab=situation.gitlab,
         )
-        check_variables(rule.get("variables") or {}, where="workflow:rules:rule:variables")
+        check_variables(rule.get("variables") or {}, where="workflow:rules:rule:variables", allowed=())
     return workflow
 
 

@@ -15,6 +15,10 @@ from septum.preview.source import Variable
 
 MAX_NAME = 255
 MAX_PARALLEL = 200
+JOB_DATA = ("value", "expand")
+"""What a variable of a CI job may hold that is written as a mapping."""
+DEFAULT_DATA = ("value", "description", "expand", "options")
+"""The same for a default variable."""
 _MAX_DEPTH = 10
 _WHENS = ("on_success", "on_failure", "always", "manual", "delayed")
 _SHARED = frozenset(
@@ -79,7 +83,7 @@ def _together(where: str, job: Mapping[str, object], gitlab: Version) -> Problem
         for rule in rules.flatten(listed, where=f"{where}:rules") or ():
             rules.check(rule, where=f"{where}:rules:rule", gitlab=gitlab)
             yield from (f"{where}:rules:rule:needs {said}" for said in _needs(rule.get("needs", [])))
-            yield from (f"{where}:rules:rule:variables {said}" for said in _variables(rule.get("variables", {})))
+            yield from (f"{where}:rules:rule:variables {said}" for said in _variables(rule.get("variables", {}), ()))
     except PipelineError as error:
         evidence = error.evidence.partition("\n")
         yield error.what + (f": {evidence[0]}" if error.evidence else "") + (f" ({evidence[2]})" if evidence[2] else "")
@@ -159,20 +163,32 @@ def _services(value: object) -> Problems:
             yield "service config should be a hash or a string"
 
 
-def _variables(value: object) -> Problems:
+def _variables(value: object, allowed: Sequence[str] = JOB_DATA) -> Problems:
     if not isinstance(value, dict):
         yield "config should be a hash of key value pairs"
         return
     for key, item in value.items():
-        if isinstance(item, dict):
-            yield from (f"{key} {said}" for said in _keys(item, {"value", "expand", "description", "options"}))
-            inner = item.get("value", "")
-            if not isinstance(item.get("expand", True), bool):
-                yield f"{key} config expand should be a boolean value"
-            if not isinstance(inner, str | int | float | None):
-                yield f"{key} config value must be a scalar"
-        elif not isinstance(item, str | int | float):
+        given = {} if item is None else item
+        if isinstance(given, dict):
+            yield from (f"{key} config {said}" for said in _variable(given, allowed))
+        elif not isinstance(given, str | int | float):
             yield f"{key} config variable definition must be either a string or a hash"
+
+
+def _variable(item: Mapping[str, object], allowed: Sequence[str]) -> Problems:
+    """A variable that is written as a mapping."""
+    unknown = [str(key) for key in item if key not in allowed]
+    if not allowed:
+        yield "must be a string"
+    elif unknown:
+        yield f"uses invalid data keys: {', '.join(unknown)}"
+    value, options = item.get("value"), item.get("options")
+    if not isinstance(value, str | int | float | None):
+        yield "value must be a scalar"
+    if not isinstance(item.get("expand"), bool | None):
+        yield "expand should be a boolean value"
+    if options and (not isinstance(options, list) or value not in options):
+        yield "value must be present in options"
 
 
 def _needs(value: object) -> Problems:
@@ -328,13 +344,18 @@ _CHECKS: Mapping[str, Callable[[object], Problems]] = {
 }
 
 
-def check_variables(value: object, *, where: str) -> None:
+def check_variables(value: object, *, where: str, allowed: Sequence[str]) -> None:
     """Check a mapping of variables outside of a CI job.
+
+    Args:
+        value: The mapping.
+        where: Where it stands, for the message.
+        allowed: What a variable that is a mapping may hold; nothing if it must not be one.
 
     Raises:
         PipelineError: GitLab would refuse it.
     """
-    found = list(_variables(value))
+    found = list(_variables(value, allowed))
     if found:
         raise PipelineError(f"{where} {found[0]}", evidence="\n".join(found[1:10]))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from septum.components.render import scalar
 from septum.preview.pipeline import CIJob, LeftOut, Need, Pipeline
@@ -39,17 +39,36 @@ def as_lines(pipeline: Pipeline) -> list[str]:
     lines += [f"  warning: {_line(warning)}" for warning in pipeline.warnings]
     if pipeline.refusal:
         lines += ["", f"no pipeline: {pipeline.refusal}"]
+    shared = _shared(pipeline.jobs)
+    if shared:
+        lines += ["", "all CI jobs of septum have", *_table(shared.items())]
     for stage in pipeline.stages:
         lines += ["", f"stage {_line(stage)}"]
         for job in pipeline.jobs:
             if job.stage == stage:
-                lines += _job_lines(job)
+                lines += _job_lines(job, shared)
     if pipeline.left_out:
         lines += ["", "not in this pipeline", *(f"  {_line(job.name)}: {_line(job.why)}" for job in pipeline.left_out)]
     return lines
 
 
-def _job_lines(job: CIJob) -> Iterator[str]:
+def _shared(jobs: Sequence[CIJob]) -> dict[str, str]:
+    """The variables of septum that have one value in all CI jobs that have any; none if there is one such CI job."""
+    ours = [{name: job.values.get(name, "") for name in job.variables if name.startswith(_PREFIX)} for job in jobs]
+    ours = [values for values in ours if values]
+    if len(ours) < 2:  # noqa: PLR2004 - one has nobody to share with
+        return {}
+    return {name: value for name, value in ours[0].items() if all(each.get(name) == value for each in ours)}
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    listed = list(rows)
+    width = max(len(name) for name, _ in listed)
+    for name, value in listed:
+        yield f"    {name.ljust(width)}  {_line(value) or _EMPTY}"
+
+
+def _job_lines(job: CIJob, shared: Mapping[str, str]) -> Iterator[str]:
     yield f"  {_line(job.name)}"
     when = job.when + (f" by {job.start_in}" if job.start_in else "")
     if job.allow_failure:
@@ -60,11 +79,8 @@ def _job_lines(job: CIJob) -> Iterator[str]:
         rows.append(("tags", ", ".join(map(str, _as_list(job.keywords["tags"])))))
     if "trigger" in job.keywords:
         rows.append(("trigger", json.dumps(job.keywords["trigger"], default=str)))
-    rows += [(name, job.values.get(name, "")) for name in job.variables if name.startswith(_PREFIX)]
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        if value or name.startswith(_PREFIX):
-            yield f"    {name.ljust(width)}  {_line(value) or _EMPTY}"
+    ours = [name for name in job.variables if name.startswith(_PREFIX) and name not in shared]
+    yield from _table([row for row in rows if row[1]] + [(name, job.values.get(name, "")) for name in ours])
 
 
 def _needs_told(needs: Sequence[Need] | None) -> str:
