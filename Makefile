@@ -42,7 +42,7 @@ check: env ## Judge the code without running it: lint, format, types, generated 
 
 .PHONY: test
 test: check ## Run every test. What this machine cannot run is listed at the end, with the reason.
-	$(WITH_PATH) $(BIN)/python -m pytest -p tests.skips -p tests.lanes -n 3
+	$(WITH_PATH) $(BIN)/python -m pytest -p tests.skips -p tests.lanes -n 2
 
 .PHONY: generate
 generate: env ## Write all generated files: templates/, the contract, docs/reference/, the tables of the READMEs.

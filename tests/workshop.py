@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from septum.facility import COMPUTE_SCOPES, Facility
 from septum.facility.pool import Pool
 
 SEPTUM = Path(sys.executable).with_name("septum")
+_REMOVED = "3"
 
 
 def write_root(path: Path, *, bins: int = 10, name: str = "mass", seed: int = 1, weight: float = 1.0) -> Path:
@@ -135,6 +137,20 @@ def pool_profile(pool: Pool, facility: Facility, **changes: Any) -> str:
         "default-disk": "32 MB",
     }
     return "".join(f"{key}: {value}\n" for key, value in {**values, **changes}.items())
+
+
+def queue(pool: Pool, *attributes: str, constraint: str = "true", timeout_s: float = 30) -> list[list[str]]:
+    """The jobs in the queue, as the pool's own tool shows them to anybody, when the removed ones have left it.
+
+    A removed job that ran stays until its machine has let it go. One that is never let go is listed after all.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        words = ("-all", "-constraint", constraint, "-af", "JobStatus", *(attributes or ("ClusterId",)))
+        jobs = [line.split() for line in pool.run("condor_q", *words).stdout.splitlines()]
+        if not any(status == _REMOVED for status, *_ in jobs) or time.monotonic() > deadline:
+            return [values for _, *values in jobs]
+        time.sleep(0.3)
 
 
 def client_environment(facility: Facility, client: str = "cmscat-client") -> dict[str, str]:

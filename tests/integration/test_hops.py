@@ -105,7 +105,7 @@ def _pipeline(facility: Facility, analysis: Path, wait: str) -> Pipeline:
 
 def _wait_for(facility: Facility, tag: str, ended: int) -> None:
     """Until so many jobs of the run have ended; their outputs wait in the queue."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     constraint = f'SeptumRun == "{tag}" && JobStatus == 4'
     while True:
         listed = facility.pool.run("condor_q", "-all", "-constraint", constraint, "-af", "SeptumPart").stdout

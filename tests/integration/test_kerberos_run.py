@@ -24,7 +24,7 @@ from septum.credentials.provider import Kind
 from septum.errors import AuthenticationError, IssuerUnavailableError, KerberosError, SeptumError
 from septum.facility.debian import USER
 from septum.facility.kdc import REALM
-from tests.workshop import PART_SH, Repository, kinds_repository, pool_profile
+from tests.workshop import PART_SH, Repository, kinds_repository, pool_profile, queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from septum.facility.kdc import Kdc
 
 _SENT = {"send-credential": "true"}
-_BRIEF_S = 5
+_BRIEF_S = 8
 """How long a ticket of `brief` lives."""
 _CREDD = [
     "DAEMON_LIST = MASTER COLLECTOR NEGOTIATOR SCHEDD STARTD CREDD CREDMON_KRB",
@@ -132,17 +132,12 @@ def site(facility: Facility, kdc: Kdc, pool: Pool, tmp_path: Path) -> Site:
     return Site(facility, kdc, pool, tmp_path)
 
 
-def _jobs(pool: Pool, *attributes: str, tool: str = "condor_q") -> list[list[str]]:
-    words = [*(["-all"] if tool == "condor_q" else []), "-af", *(attributes or ("ClusterId",))]
-    return [line.split() for line in pool.run(tool, *words).stdout.splitlines()]
-
-
 def _refused(done: subprocess.CompletedProcess[str], pool: Pool, code: int, *words: str) -> None:
     """See that septum ended with this exit code and these words, and that there is no job."""
     assert done.returncode == code, done.stdout
     for word in words:
         assert word in done.stdout
-    assert _jobs(pool) == []
+    assert queue(pool) == []
 
 
 def test_runs_with_every_kind_of_secret(site: Site, pool: Pool, kdc: Kdc) -> None:
@@ -167,8 +162,8 @@ def test_runs_with_every_kind_of_secret(site: Site, pool: Pool, kdc: Kdc) -> Non
         for secret in [*site.secrets(), kdc.passwords["brief"].encode()]:
             assert secret.decode("latin-1") not in said[name]
             assert not any(secret in path.read_bytes() for path in repository.folder.rglob("*") if path.is_file())
-    ended = [job for job in _jobs(pool, "ExitCode", "Owner", tool="condor_history") if job[0] != "undefined"]
-    assert ended == [["0", USER]] * 6
+    ended = [line.split() for line in pool.run("condor_history", "-af", "ExitCode", "Owner").stdout.splitlines()]
+    assert [job for job in ended if job[0] != "undefined"] == [["0", USER]] * 6
     assert site.nothing_left()
     asked = re.findall(rf"(AS|TGS)_REQ .*ISSUE: .*brief@{REALM} for (\S+)@", kdc_log.read_text())
     assert asked.count(("AS", f"krbtgt/{REALM}")) >= 4
@@ -237,7 +232,7 @@ def test_no_ticket(site: Site, case: str, kind: type[SeptumError], words: str, f
 
 def test_refused_before_submission(site: Site, pool: Pool, facility: Facility) -> None:
     """A password that is wrong, a principal without account, a schedd without Kerberos: exit codes, words, no job."""
-    before = _jobs(facility.pool)
+    before = queue(facility.pool)
     wrong = site.repository("wrong", site.password(KRB5_PASSWORD="not-the-password-8472"))
     unmapped = site.repository("unmapped", site.password("stranger"))
     tokens = site.repository("tokens", site.password(), facility.pool)
@@ -252,8 +247,8 @@ def test_refused_before_submission(site: Site, pool: Pool, facility: Facility) -
     assert "has no account" in said[1]
     assert "does not offer the authentication 'kerberos'" in said[2]
     assert all("Fix: " in text for text in said)
-    assert _jobs(pool) == []
-    assert _jobs(facility.pool) == before
+    assert queue(pool) == []
+    assert queue(facility.pool) == before
     assert site.nothing_left()
 
 
@@ -401,18 +396,18 @@ def test_credential_for_the_jobs(site: Site, pool: Pool) -> None:
             process = repository.start("submit")
             while _asked_to_store(pool) < before + 2 and process.poll() is None:
                 time.sleep(0.05)
-            assert _jobs(pool) == []
+            assert queue(pool) == []
             wake()
             said, _ = process.communicate(timeout=60)
 
         assert process.returncode == 0, said
-        assert _jobs(pool, "SendCredential", "Owner") == [["true", USER]] * 2
+        assert queue(pool, "SendCredential", "Owner") == [["true", USER]] * 2
         assert "is valid" in pool.run("condor_store_cred", "query-krb").stdout
-        submitted = min(int(date) for (date,) in _jobs(pool, "QDate"))
+        submitted = min(int(date) for (date,) in queue(pool, "QDate"))
         assert (pool.folder / "run" / f"{USER}.cc").stat().st_mtime <= submitted + 1
     finally:
         repository.septum("cancel")
-    assert _jobs(pool) == []
+    assert queue(pool) == []
     assert before + 2 <= _asked_to_store(pool) <= before + 5
 
 
@@ -435,10 +430,10 @@ def test_tokens_that_the_site_makes(site: Site, pool: Pool) -> None:
         assert repository.septum("prepare").returncode == 0
         done = repository.septum("submit")
         assert done.returncode == 0, done.stdout
-        assert _jobs(pool, "OAuthServicesNeeded") == [["cms,scitokens"]] * 2
+        assert queue(pool, "OAuthServicesNeeded") == [["cms,scitokens"]] * 2
     finally:
         repository.septum("cancel")
-    assert _jobs(pool) == []
+    assert queue(pool) == []
 
 
 def test_no_credd(site: Site, kerberos_pool: Pool) -> None:

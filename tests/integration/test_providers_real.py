@@ -44,7 +44,7 @@ from tests.fakes.broker import (
     BrokerDouble,
     serving,
 )
-from tests.workshop import Repository, client_environment, kinds_repository, pool_profile
+from tests.workshop import Repository, client_environment, kinds_repository, pool_profile, queue
 
 STORAGE = "https://storage.septum.test:1094"
 EOS_PATH = "/eos/cms/store/group/cat/datasets"
@@ -628,7 +628,7 @@ def _with(repository: Repository, variables: Mapping[str, str]) -> Repository:
 
 
 def _jobs(facility: Facility) -> int:
-    return len(facility.pool.run("condor_q", "-all", "-af", "ClusterId").stdout.split())
+    return len(queue(facility.pool))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 from septum.facility import Facility
 from septum.facility.pool import Pool
-from tests.workshop import Repository, client_environment, kinds_repository, pool_profile
+from tests.workshop import Repository, client_environment, kinds_repository, pool_profile, queue
 
 
 def _repository(
@@ -24,10 +24,6 @@ def _repository(
     (folder / "clusters").mkdir()
     (folder / "clusters" / "pool.yaml").write_text(pool_profile(pool, facility, **profile))
     return repository
-
-
-def _jobs(pool: Pool) -> str:
-    return str(pool.run("condor_q", "-all", "-af", "ClusterId").stdout).strip()
 
 
 def _check_refused(process: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -81,7 +77,7 @@ def test_submission_over_the_limit(facility: Facility, small_pool: Pool, tmp_pat
     repository = _repository(tmp_path, facility, small_pool)
 
     _check_refused(repository.septum("run"), 21, "SEPTUM_CLUSTER_MAX_JOBS_PER_SUBMISSION")
-    assert _jobs(small_pool) == ""
+    assert queue(small_pool) == []
     assert repository.whole_files() == []
 
 
@@ -93,7 +89,7 @@ def test_limit_that_the_profile_knows(facility: Facility, small_pool: Pool, tmp_
 
     assert process.returncode == 0, process.stdout
     assert repository.whole_files() == ["all.root"]
-    assert _jobs(small_pool) == ""
+    assert queue(small_pool) == []
 
 
 def test_requirement_of_the_site(facility: Facility, small_pool: Pool, tmp_path: Path) -> None:
@@ -103,7 +99,7 @@ def test_requirement_of_the_site(facility: Facility, small_pool: Pool, tmp_path:
     )
 
     _check_refused(repository.septum("run"), 21, "this site has small machines only")
-    assert _jobs(small_pool) == ""
+    assert queue(small_pool) == []
 
 
 def test_wrong_secret(facility: Facility, tmp_path: Path) -> None:

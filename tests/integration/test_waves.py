@@ -18,7 +18,7 @@ import pytest
 import uproot
 
 from septum.facility import Facility, Pool
-from tests.workshop import Repository, client_environment, kinds_repository, pool_profile
+from tests.workshop import Repository, client_environment, kinds_repository, pool_profile, queue
 
 PARTS = int(os.environ.get("SEPTUM_TEST_WAVES", "60"))
 PER_SUBMISSION, PER_OWNER = PARTS // 12, PARTS * 5 // 12
@@ -74,5 +74,5 @@ def test_more_parts_than_the_site_takes(facility: Facility, narrow: Pool, tmp_pa
         jobs = dict(ledger.execute("SELECT jobs, count(*) FROM part GROUP BY jobs"))
     assert len(merged) == len(set(merged)) == PARTS
     assert jobs == {1: PARTS}, "a part was computed twice"
-    assert narrow.run("condor_q", "-all", "-af", "SeptumPart").stdout == ""
+    assert queue(narrow) == []
     assert PER_SUBMISSION < most <= PER_OWNER
