@@ -45,10 +45,11 @@ test: check ## Run every test. What this machine cannot run is listed at the end
 	$(WITH_PATH) $(BIN)/python -m pytest -p tests.skips -p tests.lanes -n 2
 
 .PHONY: generate
-generate: env ## Write all generated files: templates/, the contract, docs/reference/, the tables of the READMEs.
+generate: env ## Write all generated files: templates/, the contract, docs/reference/, tables, golden previews.
 	$(BIN)/septum component render
 	$(BIN)/septum component contract
 	$(BIN)/septum reference
+	$(BIN)/python tests/golden/write.py
 
 .PHONY: wheel
 wheel: env ## Build the wheel of the last commit into dist/, the same bytes as the release.

@@ -25,6 +25,7 @@ LONGEST = (
     "tests/integration/test_refusals.py",
     "tests/integration/test_tutorial.py",
     "tests/integration/test_probes.py",
+    "tests/integration/test_install.py",
     "tests/integration/test_waves.py",
     "tests/integration/test_report_browser.py",
     "tests/integration/test_hops.py",

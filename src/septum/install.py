@@ -28,7 +28,7 @@ _NO_CONTACT = re.compile(
     re.IGNORECASE,
 )
 _NO_VERSION = "No matching distribution found"
-_PIP = ("--no-input", "--disable-pip-version-check", "--no-deps")
+_PIP = ("--no-input", "--no-user", "--disable-pip-version-check", "--no-deps")
 
 
 def install(extra: str = "", *, compiled: bool) -> None:

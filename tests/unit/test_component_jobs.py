@@ -211,7 +211,7 @@ def test_the_ci_jobs_of_an_analysis_follow_each_other() -> None:
 def test_the_first_ci_job_starts_where_the_user_wants(name: str) -> None:
     """After all earlier stages, as GitLab does by itself; after some CI jobs; or at once."""
     first = next(job for job in catalog.component(name).jobs if job.name != "skipped").name
-    build = {"build": {"stage": "build", "script": ["make"]}, "stages": ["build", "test"]}
+    build: dict[str, Any] = {"build": {"stage": "build", "script": ["make"]}, "stages": ["build", "test"]}
 
     def needs(**given: Any) -> Any:
         made = pipeline(include(name, given), **build)
@@ -227,7 +227,7 @@ def test_the_first_ci_job_starts_where_the_user_wants(name: str) -> None:
 @pytest.mark.parametrize("name", ["submit", "collect"])
 def test_a_later_step_can_wait_for_more(name: str) -> None:
     """Such as a check of the user's own between two steps."""
-    check = {"check": {"needs": ["septum-prepare"], "script": ["true"]}}
+    check: dict[str, Any] = {"check": {"needs": ["septum-prepare"], "script": ["true"]}}
     entries = _included(name)
     entries[-1]["inputs"]["needs"] = ["check"]
     (job,) = [job for job in pipeline(*entries, **check).jobs if job.name == f"septum-{name}"]

@@ -44,7 +44,7 @@ EXPECTED = [
     ("years", MAIN, RUNS),
     ("years", TOPIC, RUNS),
     ("compare-in-merge-requests", MAIN, ALL),
-    ("compare-in-merge-requests", MERGE_REQUEST, ALL),
+    ("compare-in-merge-requests", MERGE_REQUEST, f"{ALL} septum-compare"),
     ("compare-in-merge-requests", TOPIC, ""),
     ("compare-in-merge-requests", TAG, ""),
     ("nightly", MAIN, ""),

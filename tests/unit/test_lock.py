@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
 from septum import install
 from tools import lock, sbom
-from tools.lockfile import Locked, read_lock
+from tools.lockfile import Locked, applies, read_lock, without_wheel
 
 ROOT = Path(__file__).parents[2]
 DIGEST = "0123456789abcdef" * 4
@@ -54,35 +53,24 @@ def _lock(path: Path) -> tuple[Locked, ...]:
     return read_lock((ROOT / path).read_text(encoding="utf-8"))
 
 
-def _there(marker: Marker | str | None, python: str, machine: str, platform: str) -> bool:
-    environment = {
-        "python_version": python,
-        "python_full_version": f"{python}.5",
-        "platform_machine": machine,
-        "sys_platform": platform,
-        "implementation_name": "cpython",
-        "platform_python_implementation": "CPython",
-        "extra": "",
-    }
-    return not marker or Marker(str(marker)).evaluate(environment)
-
-
 @pytest.mark.parametrize(("python", "machine", "platform"), ENVIRONMENTS)
 def test_each_machine_gets_one_version_of_all_that_pyproject_asks_for(python: str, machine: str, platform: str) -> None:
     """At a version that it allows, and of nothing two."""
-    here = [item for item in _lock(lock.LOCK) if _there(item.marker, python, machine, platform)]
+    here = [item for item in _lock(lock.LOCK) if applies(item, python=python, machine=machine, platform=platform)]
     versions = {item.name: item.version for item in here}
-    wanted = [item for item in _requirements("dependencies") if _there(item.marker, python, machine, platform)]
+    environment = {"sys_platform": platform, "platform_machine": machine, "python_version": python}
+    wanted = [item for item in _requirements("dependencies") if not item.marker or item.marker.evaluate(environment)]
 
     assert len(versions) == len(here)
     assert len(wanted) >= 14
+    assert {canonicalize_name(item.name) for item in wanted} - versions.keys() == set(), "run: make lock"
     assert [str(item) for item in wanted if not item.specifier.contains(versions[canonicalize_name(item.name)])] == []
 
 
 @pytest.mark.parametrize(("python", "machine", "platform"), ENVIRONMENTS)
 def test_whoever_asks_for_a_package_is_there_too(python: str, machine: str, platform: str) -> None:
     """Nothing is left in the lock that nobody asks for."""
-    here = [item for item in _lock(lock.LOCK) if _there(item.marker, python, machine, platform)]
+    here = [item for item in _lock(lock.LOCK) if applies(item, python=python, machine=machine, platform=platform)]
     names = {item.name for item in here} | {"septum"}
 
     assert [item.name for item in here if not names & set(item.via)] == []
@@ -135,12 +123,12 @@ def test_the_extra_root_adds_root_alone() -> None:
 
 
 def test_the_locks_are_where_the_installation_looks_for_them() -> None:
-    """Beside the module, so in the wheel."""
+    """Beside the module, so in the wheel; what the installed package has is what is committed."""
     folder = Path(install.__file__).parent
 
-    assert {(folder / name).resolve() for name in install.LOCKS.values()} == {
-        (ROOT / path).resolve() for path in (lock.LOCK, lock.LOCK_ROOT)
-    }
+    assert set(install.LOCKS.values()) == {lock.LOCK.name, lock.LOCK_ROOT.name}
+    for path in (lock.LOCK, lock.LOCK_ROOT):
+        assert (folder / path.name).read_bytes() == (ROOT / path).read_bytes()
 
 
 def test_one_version_builds_the_wheel_everywhere() -> None:
@@ -185,6 +173,40 @@ def test_a_line_that_pins_nothing_is_an_error(text: str) -> None:
     """A range, a missing or weak hash, another place."""
     with pytest.raises(ValueError, match=r"."):
         read_lock(text)
+
+
+def _one(hashes: str, marker: str = "") -> tuple[Locked, ...]:
+    return read_lock(f"numpy==2.1.0{marker} \\\n    --hash=sha256:{hashes}")
+
+
+@pytest.mark.parametrize(
+    ("wheel", "python", "machine", "fits"),
+    [
+        ("numpy-2.1.0-py3-none-any.whl", "3.10", "x86_64", True),
+        ("numpy-2.1.0-cp310-cp310-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "3.10", "x86_64", True),
+        ("numpy-2.1.0-cp310-cp310-manylinux_2_28_aarch64.whl", "3.10", "aarch64", True),
+        ("numpy-2.1.0-cp39-abi3-manylinux_2_28_x86_64.whl", "3.14", "x86_64", True),
+        # Of another Python, another processor, a newer glibc, another libc, another system.
+        ("numpy-2.1.0-cp310-cp310-manylinux_2_17_x86_64.whl", "3.11", "x86_64", False),
+        ("numpy-2.1.0-cp310-cp310-manylinux_2_17_x86_64.whl", "3.10", "aarch64", False),
+        ("numpy-2.1.0-cp310-cp310-manylinux_2_34_x86_64.whl", "3.10", "x86_64", False),
+        ("numpy-2.1.0-cp310-cp310-musllinux_1_2_x86_64.whl", "3.10", "x86_64", False),
+        ("numpy-2.1.0-cp310-cp310-win_amd64.whl", "3.10", "x86_64", False),
+    ],
+)
+def test_a_package_without_a_wheel_for_an_image_is_found(wheel: str, python: str, machine: str, fits: bool) -> None:  # noqa: FBT001
+    """By the names of the files, as pip reads them; only the hashes of the lock count."""
+    here = {"python": python, "machine": machine}
+
+    assert without_wheel(_one(DIGEST), {DIGEST: wheel}, **here) == ([] if fits else ["numpy==2.1.0"])
+    assert without_wheel(_one(DIGEST[::-1]), {DIGEST: wheel}, **here) == ["numpy==2.1.0"]
+    assert without_wheel(_one(DIGEST, " ; sys_platform == 'darwin'"), {}, **here) == []
+
+
+def test_a_lock_that_needs_a_build_is_refused() -> None:
+    """The message says what, and for which image."""
+    with pytest.raises(lock.LockError, match=r"Python 3\.10 on x86_64: numpy==2\.1\.0"):
+        lock.try_wheels(_one(DIGEST), {})
 
 
 # ── the list of what is in a release ────────────────────────────────────────────────────────────────────────────

@@ -15,7 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 
 import septum
-from septum import install
+from septum import cli, install
 from septum.components import pins
 from septum.errors import (
     DamagedPackageError,
@@ -343,6 +343,52 @@ def test_a_tag_builds_no_image() -> None:
         assert script[-1].endswith('= "$RELEASE_IMAGE_DIGEST"')
 
 
+def _runs(capsys: pytest.CaptureFixture[str], *situation: str) -> list[str]:
+    """The CI jobs that GitLab would run, those of the rehearsal as one."""
+    command = ["component", "preview", str(ROOT), "--library", str(ROOT), "--json", *situation]
+    assert cli.main(command) == 0
+    jobs = json.loads(capsys.readouterr().out)["jobs"]
+    return list(dict.fromkeys(re.sub(r"^rehearse-.*", "rehearsal", job["name"]).partition(":")[0] for job in jobs))
+
+
+CHECKS = ["test", "lock", "wheel", "wheel-again", "wheel-test"]
+PUBLISHING = ["publish-files", "publish", "publish-container"]
+HOME = ("--project", "cms-analysis/general/septum")
+TAG = ("--tag", VERSION, "--protected")
+
+
+@pytest.mark.parametrize(
+    ("situation", "expected"),
+    [
+        pytest.param((*HOME, "--branch", "feature"), [*CHECKS, "base", "container", "rehearsal"], id="branch"),
+        pytest.param(
+            (*HOME, "--branch", "feature", "--merge-request"),
+            [*CHECKS, "base", "container", "rehearsal"],
+            id="merge request",
+        ),
+        pytest.param(
+            (*HOME, "--branch", "main"), [*CHECKS, "base", "container", "rehearsal", "candidate"], id="default branch"
+        ),
+        pytest.param(
+            (*HOME, *TAG),
+            [*CHECKS, "container-of-release", "rehearsal", "sign", *PUBLISHING, "release"],
+            id="tag",
+        ),
+        pytest.param(
+            ("--server", "gitlab.example.org", "--project", "tools/septum", *TAG),
+            [*CHECKS, "container-of-release", "rehearsal", "sign", "publish-files", "publish-container", "release"],
+            id="tag on a mirror",
+        ),
+        pytest.param((*HOME, "--tag", "nightly"), [], id="another tag"),
+    ],
+)
+def test_what_gitlab_runs_of_it(
+    situation: tuple[str, ...], expected: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A branch builds an image, the default one leaves a candidate, a tag releases it; a mirror has no index."""
+    assert _runs(capsys, *situation) == expected
+
+
 SCRIPTS = ["wheel", "sign", "upload", "mirror"]
 
 
@@ -444,6 +490,119 @@ def test_the_job_token_is_no_argument(tools: Path) -> None:
     ]
     assert "secret-token" not in calls + done.stdout + done.stderr
     assert 'JOB-TOKEN: secret-token"' in (tools / "log.stdin").read_text()
+
+
+# A registry in a file, one line an image: what `skopeo copy` brought, and what `skopeo inspect` finds. The real skopeo
+# needs two registries; the script was tried with these by hand.
+SKOPEO = """#!/bin/sh
+case $1 in
+  copy) [ ! -e "$LOG.broken" ] || exit 1
+        from=${4#docker://}; echo "${5#docker://} ${from#*@}" >> "$LOG" ;;
+  inspect) sed -n "s|^${4#docker://} ||p" "$LOG" | tail -n 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def mirrored(tools: Path, tmp_path: Path) -> Path:
+    """A clone with two releases, 1.0.0 and 1.1.0, and a version without pins, 2.0.0; beside it an empty project."""
+    (tools / "skopeo").write_text(SKOPEO)
+    (tools / "skopeo").chmod(0o755)
+    clone = tmp_path / "clone"
+    (clone / "components").mkdir(parents=True)
+    shutil.copytree(ROOT / "tools", clone / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    _git(clone, "init", "--quiet", "--initial-branch=main")
+    for version, pinned in {"1.0.0": IMAGE, "1.1.0": IMAGE.replace("f", "0"), "2.0.0": None}.items():
+        made = pins.Pins(version=version, wheel=WHEEL if pinned else None, image=pinned)
+        (clone / pins.RELEASE).write_text(made.as_json())
+        _git(clone, "add", ".")
+        _git(clone, "commit", "--quiet", "--message", version)
+        _git(clone, "tag", version)
+    _git(clone, "init", "--quiet", "--bare", str(tmp_path / "project.git"))
+    return clone
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
+    alone = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    done = subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, env=alone, text=True, capture_output=True, check=True, timeout=60
+    )
+    return done.stdout
+
+
+def _mirror(clone: Path, tools: Path, version: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", str(clone / "tools" / "mirror"), version, str(clone.parent / "project.git"), "r.example.org/septum"],
+        env={"PATH": f"{tools}:{os.defpath}", "LOG": str(tools / "log"), "HOME": str(tools)},
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def _refs(clone: Path) -> dict[str, str]:
+    lines = _git(clone.parent / "project.git", "for-each-ref", "--format=%(refname) %(objectname)").splitlines()
+    return dict(line.split() for line in lines)
+
+
+def test_a_release_is_mirrored_with_its_image(mirrored: Path, tools: Path) -> None:
+    """The image by the digest that the tag pins, whatever is checked out; then the tag. Twice is as good as once."""
+    first = _mirror(mirrored, tools, "1.0.0")
+    again = _mirror(mirrored, tools, "1.0.0")
+    commit = _git(mirrored, "rev-parse", "1.0.0").strip()
+
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
+    assert (tools / "log").read_text().splitlines()[0] == f"r.example.org/septum:1.0.0 {IMAGE}"
+    assert _refs(mirrored) == {"refs/tags/1.0.0": commit, "refs/heads/main": commit}
+
+
+def test_an_older_release_comes_after_a_newer_one(mirrored: Path, tools: Path) -> None:
+    """A fix of an old version: its tag arrives, and the branch is not moved back."""
+    assert _mirror(mirrored, tools, "1.1.0").returncode == 0
+    older = _mirror(mirrored, tools, "1.0.0")
+
+    assert older.returncode == 0, older.stderr
+    assert _refs(mirrored).keys() == {"refs/tags/1.0.0", "refs/tags/1.1.0", "refs/heads/main"}
+    assert _refs(mirrored)["refs/heads/main"] == _git(mirrored, "rev-parse", "1.1.0").strip()
+
+
+@pytest.mark.parametrize(("version", "said"), [("2.0.0", "pins no image"), ("3.0.0", "no tag"), ("main", "no tag")])
+def test_what_is_no_release_is_not_mirrored(mirrored: Path, tools: Path, version: str, said: str) -> None:
+    """A version without pins, a tag that is not here, a branch: nothing is copied or pushed."""
+    done = _mirror(mirrored, tools, version)
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert _refs(mirrored) == {}
+    assert not (tools / "log").exists()
+
+
+def test_a_tag_is_pushed_only_after_its_image(mirrored: Path, tools: Path) -> None:
+    """A registry that refuses, or has another image under that name afterwards, ends it before the tag."""
+    (tools / "log.broken").touch()
+    refused = _mirror(mirrored, tools, "1.0.0")
+    (tools / "log.broken").unlink()
+    (tools / "skopeo").write_text(SKOPEO.replace("${from#*@}", "sha256:another"))
+    changed = _mirror(mirrored, tools, "1.0.0")
+
+    assert refused.returncode == 1
+    assert changed.returncode == 4
+    assert "nothing was pushed" in changed.stderr
+    assert _refs(mirrored) == {}
+
+
+def test_a_tag_that_was_moved_is_refused(mirrored: Path, tools: Path) -> None:
+    """What somebody includes by a version stays what it was."""
+    assert _mirror(mirrored, tools, "1.0.0").returncode == 0
+    before = _refs(mirrored)
+    _git(mirrored, "tag", "--force", "1.0.0", "1.1.0")
+
+    moved = _mirror(mirrored, tools, "1.0.0")
+
+    assert moved.returncode == 1
+    assert _refs(mirrored)["refs/tags/1.0.0"] == before["refs/tags/1.0.0"]
 
 
 # ── what went wrong with an installation ────────────────────────────────────────────────────────────────────────

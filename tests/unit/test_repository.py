@@ -18,31 +18,17 @@ from ruamel.yaml import YAML
 
 import septum
 from tests import lanes
+from tests.committed import committed_files
 
 ROOT = Path(__file__).parents[2]
-_IGNORED = {".git", ".venv", ".cache", "dist", "__pycache__", ".gitlab-ci-local", "node_modules"}
-
-
-def _files() -> list[Path]:
-    """What is or would be committed."""
-    done = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode == 0:
-        paths = [ROOT / name for name in done.stdout.split("\0") if name]
-    else:  # an unpacked archive
-        paths = [path for path in ROOT.rglob("*") if not _IGNORED & set(path.relative_to(ROOT).parts)]
-    return sorted(path for path in paths if path.is_file() and not path.is_symlink())
+# They name what must stand nowhere.
+_JUDGES = {"tests/unit/test_repository.py", "tests/unit/test_gate_docs.py", "LICENSE"}
 
 
 @functools.cache
 def _texts() -> dict[str, str]:
     texts = {}
-    for path in _files():
+    for path in committed_files():
         try:
             texts[path.relative_to(ROOT).as_posix()] = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
@@ -55,7 +41,7 @@ def _found(pattern: str, *, besides: str = "") -> list[str]:
     return [
         f"{name}:{number}: {line.strip()[:100]}"
         for name, text in _texts().items()
-        if name not in {"tests/unit/test_repository.py", "LICENSE"}
+        if name not in _JUDGES
         for number, line in enumerate(text.splitlines(), 1)
         if re.search(pattern, line) and not (besides and re.search(besides, line))
     ]
@@ -111,31 +97,6 @@ def test_no_host_of_a_package_registry() -> None:
     hosts = r"pypi\.(org|python)|pythonhosted\.org|npmjs\.(org|com)|yarnpkg|deb\.debian\.org|artifactory|nexus\."
 
     assert _found(hosts) == []
-
-
-def test_links_between_pages_lead_somewhere() -> None:
-    """A file, and a heading in it."""
-    broken = []
-    for name, text in _texts().items():
-        # What `septum new` copies has its links in the copy.
-        if not name.endswith(".md") or name.startswith("starter/"):
-            continue
-        for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
-            file, _, anchor = target.partition("#")
-            if re.match(r"[a-z]+:", target):
-                continue
-            path = (ROOT / name).parent / file if file else ROOT / name
-            if not path.exists():
-                broken.append(f"{name}: {target}")
-            elif anchor and anchor not in _anchors(path.read_text(encoding="utf-8")):
-                broken.append(f"{name}: {target}: no such heading")
-
-    assert broken == []
-
-
-def _anchors(text: str) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_text_files_end_with_one_line_break_and_no_line_with_a_blank() -> None:
