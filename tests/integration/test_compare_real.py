@@ -402,6 +402,25 @@ def test_the_newest_good_pipeline_of_the_default_branch(
     assert {request.tokens for request in gitlab.requests} == {frozenset({header})}
 
 
+@pytest.mark.parametrize(
+    ("branch", "work", "fails"),
+    [("main", "ef" * 32, False), ("main", "cd" * 32, True), ("feature", "ef" * 32, True)],
+    ids=["a merged change", "every night", "a merge request"],
+)
+@pytest.mark.parametrize("reproducibility", ["exact", "statistical"])
+def test_a_change_that_was_merged_becomes_the_reference(
+    gitlab: GitlabApi, tmp_path: Path, branch: str, work: str, reproducibility: str, *, fails: bool
+) -> None:
+    """Or no later pipeline of the default branch would ever be good; the same work must give the same results there."""
+    archive = artifact(tmp_path / "made", HEAVIER, work=work)
+    gitlab.pipelines = [Pipeline(id=900, jobs=(Job(id=2, archive=archive),))]
+    found = asked(gitlab, tmp_path, reproducibility=reproducibility, CI_COMMIT_BRANCH=branch, CI_DEFAULT_BRANCH="main")
+
+    assert verdicts(found) == {"mass": "different"}
+    assert (found.failure() is not None) is fails
+    assert any("this is the default branch" in note for note in found.notes) is not fails
+
+
 @BOTH
 def test_a_ci_job_that_only_compares_asks_for_the_result_of_another(
     gitlab: GitlabApi, tmp_path: Path, token: dict[str, str]

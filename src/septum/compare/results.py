@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from septum.compare.binned import CLOSER
 from septum.compare.files import Given, compare_files
+from septum.compare.pipelines import DEFAULT_BRANCH
 from septum.compare.reference import Found, Nothing, find, is_named
 from septum.compare.statistics import rejected
 from septum.compare.verdicts import Comparison, Entry, Verdict
@@ -80,6 +81,7 @@ def compare_results(
         if not isinstance(found, Nothing):
             on_found(found.files)
         compared = blank if isinstance(found, Nothing) else compare_given(here, found, asked)
+        compared = _new_reference(compared, asked, environ)
     except (NotComparableError, TryAgainError, OSError) as error:
         if asked.reproducibility != "report" or (is_named(asked.reference) and not isinstance(error, TryAgainError)):
             raise
@@ -92,6 +94,21 @@ def compare_results(
             "compare: nothing was compared"
         )
     return compared
+
+
+def _new_reference(compared: Comparison, asked: Compare, environ: Mapping[str, str]) -> Comparison:
+    """On the default branch, a change of the work has been merged: it becomes the reference, or nothing ever would.
+
+    The same work must still give the same results, such as every night.
+    """
+    reference = compared.reference
+    here = environ.get("CI_COMMIT_BRANCH", "")
+    if reference is None or asked.reference != DEFAULT_BRANCH or here != environ.get("CI_DEFAULT_BRANCH"):
+        return compared
+    if not here or asked.reproducibility == "report" or reference.same_work or compared.failure() is None:
+        return compared
+    note = "this is the default branch, and other work than the reference: differences are reported, and no error"
+    return replace(compared, reproducibility="report", notes=(*compared.notes, note))
 
 
 def _why(error: Exception) -> str:

@@ -146,6 +146,7 @@ def prepare_pipeline(
     Raises:
         FacilityError: The repository cannot be copied.
     """
+    repository = repository.resolve()  # Git reads it from another folder
     for name in ("home", "tmp", "checkout", "bin/rsync.done"):
         (folder / name).mkdir(mode=0o700, parents=True)
     (folder / "bin" / "rsync").write_text(_RSYNC, encoding="ascii")
