@@ -1,57 +1,65 @@
-"""A pytest plugin (`-p tests.lanes -n 2`): several processes share the tests, a file at a time, the longest first.
+"""A pytest plugin (`-p tests.lanes -n 2`): two processes share the tests, a file at a time; what has a pool comes last.
 
-Most of the time is waiting: for a pool, for a token that must expire. Each process has a pool and an issuer of its own.
+Tests on a pool have leases, tickets and tokens that run out, so one process has all of them, and the machine then;
+before, both have something to compute.
 """
 
 from __future__ import annotations
 
+import functools
+import re
+from pathlib import Path
+
 import pytest
 
-TOGETHER = ("tests/faults",)
-"""Folders whose files share what is under way, so that one process takes all of them."""
+ROOT = Path(__file__).parents[1]
+POOL = "pool"
+"""The lane of all tests that start daemons."""
+
+WITH_POOL = ("tests/faults", "tests/contract")
+"""Folders whose files start a pool, by fixtures of their own; elsewhere, it is an argument of the test's."""
+_ASKS = re.compile(r"facility: Facility\b|pool: Pool\b")
 
 LONGEST = (
-    "tests/integration/test_pipeline.py",
-    "tests/faults",
-    "tests/integration/test_examples.py",
-    "tests/integration/test_leaks.py",
-    "tests/integration/test_pool_life.py",
-    "tests/contract/test_no_false_green.py",
     "tests/integration/test_component_inputs.py",
-    "tests/integration/test_kerberos_run.py",
-    "tests/integration/test_long_run.py",
-    "tests/contract/test_values.py",
-    "tests/integration/test_merge_agreement.py",
-    "tests/integration/test_refusals.py",
-    "tests/integration/test_tutorial.py",
-    "tests/integration/test_probes.py",
     "tests/integration/test_install.py",
-    "tests/integration/test_waves.py",
+    "tests/integration/test_merge_agreement.py",
+    "tests/integration/test_probes.py",
     "tests/integration/test_report_browser.py",
-    "tests/integration/test_hops.py",
+    "tests/unit/test_component_jobs.py",
+    "tests/unit/test_lock.py",
 )
-"""What takes half a minute or more, in this order: begun late, it would be waited for alone."""
+"""What takes half a minute or more without a pool: begun late, it would be waited for alone."""
+
+
+@functools.cache
+def _has_pool(file: str) -> bool:
+    path = ROOT / file
+    return path.is_file() and _ASKS.search(path.read_text(encoding="utf-8")) is not None
 
 
 def lane(nodeid: str) -> str:
-    """Return what is given to a process as a whole: the file of a test, or its folder."""
+    """Return what is given to a process as a whole: the file of a test, or all that has a pool."""
     file = nodeid.partition("::")[0]
-    return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
+    return POOL if file.startswith(tuple(f"{folder}/" for folder in WITH_POOL)) or _has_pool(file) else file
 
 
 def _rank(nodeid: str) -> int:
-    return LONGEST.index(lane(nodeid)) if lane(nodeid) in LONGEST else len(LONGEST)
+    given = lane(nodeid)
+    if given == POOL:
+        return len(LONGEST) + 1
+    return LONGEST.index(given) if given in LONGEST else len(LONGEST)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first; the order inside of a file stays."""
+    """The longest first, the pool last; the order inside of a file stays."""
     items.sort(key=lambda item: _rank(item.nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Give whole files to the processes, in the order of the tests."""
+    """Give whole lanes to the processes, in the order of the tests."""
     from xdist.scheduler import LoadScopeScheduling
 
     config.option.loadscopereorder = False

@@ -25,7 +25,7 @@ GOLDEN: dict[str, tuple[str, ...]] = {
     "two-clusters.push": (),
     "two-clusters.unprotected": _UNPROTECTED,
     "two-clusters.local": ("--source", "web", "--input", "cluster=local"),
-    "two-clusters.image": ("--source", "web", "--input", "image=registry.example.org/analysis:1.4"),
+    "two-clusters.image": ("--source", "web", "--input", "image=gitlab-registry.cern.ch/my-group/analysis:1.4"),
     "years.push": (),
     "compare-in-merge-requests.push": (),
     "compare-in-merge-requests.merge-request": ("--merge-request",),

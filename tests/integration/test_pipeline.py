@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,17 +31,13 @@ GENERATED, REAL = 387, 24
 SMALL = int(os.environ.get("SEPTUM_TEST_LOCAL", "24"))
 """As `GENERATED`, of the small run."""
 REAL_EVENTS = 2304
-SLOTS = 4
 _DEADLINE_S = 1200
 
 # The first test waits for a whole pipeline.
 pytestmark = pytest.mark.timeout(_DEADLINE_S + 300)
 
-# The parts let other tests go first: each process, and its session, which many kernels weigh as one.
-GO_FIRST = "renice -n 5 $$ >/dev/null; { echo 5 >/proc/self/autogroup; } 2>/dev/null || :"
 SEPTUM_YAML = f"""\
 name: dimuon
-setup: ['{GO_FIRST}']
 command: [python3, dimuon.py, --file, "{{file}}", --first, "{{first}}", --last, "{{last}}"]
 parts:
   - entries: {{total: GENERATED, per-part: 1000}}
@@ -107,10 +102,9 @@ def _run(
 
 
 @pytest.fixture(scope="module")
-def pool(facility: Facility) -> Iterator[Pool]:
-    """A pool for the large run alone."""
-    with facility.extra_pool("large", slots=SLOTS) as running:
-        yield running
+def pool(facility: Facility) -> Pool:
+    """The pool that all tests share."""
+    return facility.pool
 
 
 def _on_pool(facility: Facility, pool: Pool, folder: Path, data: Path, generated: int) -> Ran:

@@ -269,6 +269,8 @@ ON_CLUSTER = {"cluster": "infn-af"}
         (BEHIND_MERGE_REQUEST, {}, WORK),
         (BEHIND_MERGE_REQUEST, {"pipelines": "merge-requests"}, ()),
         (UNPROTECTED, {"pipelines": "merge-requests"}, WORK),
+        (replace(BEHIND_MERGE_REQUEST, ref="v1", tag=True), {"pipelines": "merge-requests"}, WORK),
+        (replace(BEHIND_MERGE_REQUEST, ref="main"), {"pipelines": "merge-requests"}, WORK),
         # The user's own rules come first.
         (SCHEDULE, {"rules": [{"if": '$CI_PIPELINE_SOURCE == "schedule"', "when": "never"}]}, ()),
         (ON_MAIN, {"rules": [{"if": '$CI_PIPELINE_SOURCE == "schedule"', "when": "never"}]}, WORK),
@@ -299,13 +301,14 @@ def test_a_taste_is_a_few_parts_on_this_machine_in_the_analysis_image(image: str
     for name, job in of("analysis", given, situation=UNPROTECTED).items():
         assert job.values["SEPTUM_CLUSTER"] == "local"
         assert job.values["SEPTUM_PARTS"] == str(TASTE_PARTS)
+        assert job.values["SEPTUM_RULE"] == "taste"
         assert job.image == (image or OWN), name
     for job in of("analysis", given).values():
         assert job.values["SEPTUM_CLUSTER"] == "infn-af"
         assert "SEPTUM_PARTS" not in job.values
 
 
-@pytest.mark.parametrize("name", ["analysis", "submit", "run"])
+@pytest.mark.parametrize("name", ["analysis", "submit", "collect", "run"])
 def test_without_credentials_there_is_a_warning_and_no_silence(name: str) -> None:
     """The one CI job ends with its own exit code, which alone is allowed."""
     made = pipeline(*_included(name, **ON_CLUSTER), situation=UNPROTECTED)
@@ -480,6 +483,14 @@ def test_a_newer_commit_stops_what_the_user_lets_it(*, cancel: bool) -> None:
     assert made.pop("septum-skipped")["interruptible"] is True
     assert [job["interruptible"] for job in made.values()] == [cancel] * len(made)
     assert all(type(job["interruptible"]) is bool for job in made.values())
+
+
+def test_a_push_of_documents_does_not_stop_the_preparation_of_the_code_before_it() -> None:
+    """With `changes` the next pipeline may have no CI job of the analysis, and would be green without it."""
+    situation = replace(ON_MAIN, changes=("a.py",))
+
+    assert of("analysis", {"changes": "*.py"}, situation=situation)["prepare"].keywords["interruptible"] is False
+    assert of("analysis", {}, situation=situation)["prepare"].keywords["interruptible"] is True
 
 
 @pytest.mark.parametrize(("partial", "allowed"), [("fail", False), ("warn", {"exit_codes": [39]})])

@@ -172,11 +172,13 @@ def test_the_catalog_release_is_made_by_the_keyword_on_a_version_tag() -> None:
 
 
 def test_lanes_know_the_files() -> None:
-    """What `make test` begins first is there; a folder that is kept together is one piece, any other file another."""
-    assert [name for name in (*lanes.LONGEST, *lanes.TOGETHER) if not (ROOT / name).exists()] == []
+    """What is begun first is there; all that has a pool is one piece, any other file another."""
+    assert [name for name in (*lanes.LONGEST, *lanes.WITH_POOL) if not (ROOT / name).exists()] == []
     assert len(set(lanes.LONGEST)) == len(lanes.LONGEST)
-    assert {lanes.lane(f"tests/faults/test_{name}.py::test_it[a/b::c]") for name in "ab"} == {"tests/faults"}
-    assert lanes.lane("tests/unit/test_a.py::test_it[tests/faults/]") == "tests/unit/test_a.py"
+    assert [name for name in lanes.LONGEST if lanes.lane(f"{name}::test_it") != name] == []
+    for name in ("faults/test_jobs", "contract/test_values", "integration/test_pipeline", "integration/test_pool_life"):
+        assert lanes.lane(f"tests/{name}.py::test_it[a/b::c]") == lanes.POOL
+    assert lanes.lane("tests/unit/test_plan.py::test_it[tests/faults/]") == "tests/unit/test_plan.py"
 
 
 @pytest.mark.parametrize("options", [[], ["-p", "tests.lanes", "-n", "2"]], ids=["alone", "in lanes"])

@@ -168,7 +168,7 @@ COLLECT = Component(
         *BROKERS,
         SEPTUM_IMAGE,
     ),
-    jobs=(_COLLECT,),
+    jobs=(_SKIPPED, _COLLECT),
 )
 COMPARE = Component(
     name="compare",

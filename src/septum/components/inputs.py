@@ -25,6 +25,7 @@ CLUSTER = Input(
     default=LOCAL,
     regex=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
     variable="SEPTUM_CLUSTER",
+    is_path=True,
 )
 IMAGE = Input(
     name="image",
@@ -174,6 +175,7 @@ RESULT = Input(
     default="result",
     regex=_PATH,
     variable="SEPTUM_RESULT",
+    is_path=True,
 )
 CREDENTIALS = Input(
     name="credentials",

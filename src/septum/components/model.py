@@ -68,6 +68,7 @@ class Input:
         variable: The environment variable that carries the value to septum; None if only a keyword uses it.
         expand: Whether GitLab expands CI/CD variables in the value, as it does in the keyword `image`.
         id_token: The variable of GitLab's `id_token` whose audience the value is; None if it is none.
+        is_path: Whether the value is, or may be, a path in the repository.
         deprecated: None if it stays.
     """
 
@@ -80,6 +81,7 @@ class Input:
     variable: str | None = None
     expand: bool = False
     id_token: str | None = None
+    is_path: bool = False
     deprecated: Deprecation | None = None
 
     @property

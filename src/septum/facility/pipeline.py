@@ -103,6 +103,7 @@ class Pipeline:
         argv += ["--variables-file", self.folder / "variables.json", "--home", self.folder / "home"]
         # The schema that the runner brings wants at least one tag; GitLab itself takes a job without any.
         argv += ["--ignore-schema-paths", "#/definitions/tags/minItems"]
+        argv += ["--ignore-predefined-vars", ",".join(_REF)]  # or it warns that they are set
         argv += ["--no-artifacts-to-source", *jobs, *(["--needs"] if needs else [])]
         done = process.run(
             argv,
