@@ -139,9 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif args.verb == "pin":
             sys.stdout.writelines(f"wrote {path.as_posix()}\n" for path in pin(root, args.file))
         else:
-            pins = check(root, args.folder, args.tag)
-            # For the CI jobs after this one, as GitLab's dotenv report.
-            sys.stdout.write(f"RELEASE_IMAGE_DIGEST={pins.image or ''}\n")
+            sys.stdout.write(check(root, args.folder, args.tag).as_json())
     except (SeptumError, OSError, UnicodeDecodeError) as error:
         sys.stderr.write(f"release: {error}\n")
         return error.exit_code if isinstance(error, SeptumError) else 2

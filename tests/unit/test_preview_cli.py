@@ -100,6 +100,7 @@ def test_the_situation_is_chosen_by_options(repository: Path, capsys: pytest.Cap
         (["--tag", "1.0", "--protected"], "push, tag 1.0 (protected)"),
         (["--merge-request"], "merge_request_event, merge request of the branch feature (not protected)"),
         (["--merge-request", "--fork", "me/p"], "merge_request_event, merge request from me/p, branch feature"),
+        (["--branch", "fix", "--open-merge-request"], "push, branch fix (not protected, with an open merge request)"),
         (["--source", "merge_request_event", "--branch", "a"], "merge_request_event, merge request of the branch a"),
     ],
 )
@@ -298,6 +299,27 @@ def test_changed_files_count_for_rules(repository: Path, capsys: pytest.CaptureF
     assert "not in this pipeline" not in _run(capsys, repository)
     assert "not in this pipeline\n  j" in _run(capsys, repository, "--changed", "docs/a.md")
     assert "not in this pipeline" not in _run(capsys, repository, "--changed", "docs/a.md", "--changed", "src/a.py")
+
+
+def test_an_open_merge_request_can_keep_the_branch_from_having_a_pipeline(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """doc/ci/yaml/workflow.md, Switch between branch pipelines and merge request pipelines."""
+    rules = "[{if: $CI_COMMIT_BRANCH && $CI_OPEN_MERGE_REQUESTS, when: never}, {when: always}]"
+    (repository / ".gitlab-ci.yml").write_text(f"workflow: {{rules: {rules}}}\nj: {{script: [s]}}")
+
+    assert "no pipeline" not in _run(capsys, repository)
+    assert "no pipeline: Pipeline filtered out" in _run(capsys, repository, "--open-merge-request")
+    assert "no pipeline" not in _run(capsys, repository, "--open-merge-request", "--tag", "1.0")
+    assert json.loads(_run(capsys, repository, "--open-merge-request", "--json"))["open_merge_request"] is True
+    assert "leave it out" in _fails(capsys, repository, "--merge-request", "--open-merge-request")
+
+
+def test_a_warning_is_told_to_its_end(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where it says what to do."""
+    (repository / ".gitlab-ci.yml").write_text(f"{'j' * 60}: {{script: [s], rules: [{{when: always}}]}}")
+
+    assert "with no `workflow:rules`\n" in _run(capsys, repository)
 
 
 def test_one_component_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -303,6 +303,76 @@ def test_a_component_twice_with_two_names(tree: Tree) -> None:
     assert list(found) == ["j", "k"]
 
 
+PREFIXED = COMPONENT.replace("name: {default: j}", "name: {default: j}\n    job-prefix: {default: ''}")
+PREFIXED = PREFIXED.replace("$[[ inputs.name ]]:", '"$[[ inputs.job-prefix ]]j":')
+PREFIXED += '  variables: {NAME: "$[[ inputs.name ]]"}\n'
+HELPER = "spec:\n  component: [name]\n---\nhelp: {script: [h], variables: {A: '$[[ component.name ]]'}}\n"
+TWICE = [
+    ("[a, {name: k}]", COMPONENT, ()),
+    ("[a, {}]", COMPONENT, ()),
+    ("[a, b]", COMPONENT, ("two includes give the CI job j; the second one wins: give them different names",)),
+    ("[a, b]", PREFIXED, ("two includes give the CI job j; the second one wins: give them different job-prefix",)),
+    ("[a, {job-prefix: x}]", PREFIXED, ()),
+    (
+        "[a, {name: k}]",
+        PREFIXED,
+        ("two includes give the CI job j; the second one wins: give them different job-prefix",),
+    ),
+    ("[a, b, c]", COMPONENT, ("3 includes give the CI job j; the last one wins: give them different names",)),
+    ("[a, b]", HELPER, ()),
+    ("[a, b]", HELPER.replace("[h]", "['$[[ component.name ]]']"), ("two includes give the CI job help; the second",)),
+    (
+        "[a, b]",
+        HELPER.replace("[h]", "[h], artifacts: {paths: [x]}"),
+        ("two includes give the CI job help; the second",),
+    ),
+    (
+        "[a, b]",
+        HELPER.replace("help:", ".help:") + "k: {extends: .help}",
+        ("two includes give the CI job k; the second",),
+    ),
+    (
+        "[a, b]",
+        f"{HELPER}{JOB}m: ['$[[ component.name ]]']\nn: 1\no: 2\n",
+        ("two includes give the CI jobs m, n, o; the",),
+    ),
+]
+
+
+@pytest.mark.parametrize(("which", "text", "expected"), TWICE)
+def test_ci_jobs_that_a_second_component_takes_away_are_warned_of(
+    which: str, text: str, expected: tuple[str, ...], tree: Tree
+) -> None:
+    """GitLab merges them silently, doc/ci/yaml/includes.md, Merge method; nothing is lost if they do the same."""
+    include = []
+    for item in which.strip("[]").split(", "):
+        name = item if item.isalpha() else "a"
+        tree.write(f"templates/{name}.yml", text)
+        inputs = "{}" if item.isalpha() else item
+        include.append(f"{{component: $CI_SERVER_FQDN/$CI_PROJECT_PATH/{name}@$CI_COMMIT_SHA, inputs: {inputs}}}")
+    main = Source(name=".gitlab-ci.yml", text=f"include: [{', '.join(include)}]\n")
+
+    warnings = gather(main, None, tree.on, Situation()).warnings
+
+    assert len(warnings) == len(expected)
+    assert all(found.startswith(said) for found, said in zip(warnings, expected, strict=True))
+
+
+def test_many_ci_jobs_are_one_warning_that_the_preview_begins_with(tree: Tree) -> None:
+    """With three names; doc/ci/yaml/includes.md, Merge method."""
+    for name in ("a", "b"):
+        jobs = "".join(f"j{number}: {{script: [{name}], rules: [{{when: always}}]}}\n" for number in range(5))
+        tree.write(f"templates/{name}.yml", f"spec:\n  inputs: {{}}\n---\n{jobs}")
+    address = "$CI_SERVER_FQDN/$CI_PROJECT_PATH"
+    text = f"include: [{{component: {address}/a@$CI_COMMIT_SHA}}, {{component: {address}/b@$CI_COMMIT_SHA}}]\n"
+
+    made = preview(Source(name=".gitlab-ci.yml", text=text), {}, tree.on, Situation())
+
+    assert [job.keywords["script"] for job in made.jobs] == [["b"]] * 5
+    assert made.warnings[0].startswith("two includes give the CI jobs j0, j1, j2 and 2 more; the second one wins")
+    assert made.warnings[1].startswith("jobs:j0 may allow multiple pipelines")
+
+
 def test_a_component_includes_files_of_its_own_project(tmp_path: Path) -> None:
     """doc/ci/yaml/_index.md, include:local: "checks that other project for the file"."""
     library = Tree(tmp_path / "septum")

@@ -288,7 +288,7 @@ def test_what_is_no_candidate_changes_nothing(checkout: Path, tmp_path: Path, te
 def test_the_command_line_of_the_steps(
     checkout: Path, dist: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What CI calls: the digest for the CI jobs that follow, and exit code 2 for a refusal."""
+    """What CI calls: the pins that were compared, and exit code 2 for a refusal."""
     monkeypatch.chdir(checkout)
     output = str(dist.parent / "release.json")
     assert release.main(["check", str(dist), "--tag", VERSION]) == 2
@@ -298,7 +298,7 @@ def test_the_command_line_of_the_steps(
     capsys.readouterr()
 
     assert release.main(["check", str(dist), "--tag", VERSION]) == 0
-    assert capsys.readouterr().out == f"RELEASE_IMAGE_DIGEST={IMAGE}\n"
+    assert json.loads(capsys.readouterr().out)["image"] == IMAGE
 
 
 # ── the pipeline and its scripts ────────────────────────────────────────────────────────────────────────────────
@@ -309,8 +309,15 @@ def _pipeline() -> dict[str, Any]:
     return found
 
 
+A_RELEASE = (
+    r"$CI_COMMIT_TAG =~ /^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/"
+    ' && $CI_COMMIT_REF_PROTECTED == "true" && $CI_PIPELINE_SOURCE == "push"'
+)
+
+
 def _on_tag(job: dict[str, Any]) -> bool:
-    return "CI_COMMIT_TAG =~" in str(job.get("rules", "")) or job.get("extends") == ".on-release"
+    rules = job.get("rules", [])
+    return job.get("extends") == ".on-release" or (len(rules) == 1 and rules[0]["if"].endswith(f" && {A_RELEASE}"))
 
 
 def test_nothing_is_published_before_it_is_signed_and_compared() -> None:
@@ -321,11 +328,44 @@ def test_nothing_is_published_before_it_is_signed_and_compared() -> None:
 
     assert publishing.keys() == {"publish", "publish-files", "publish-container"}
     assert all(_on_tag(job) and "sign" in job["needs"] for job in publishing.values())
-    assert "needs" not in pipeline["sign"]
-    assert stages.index(pipeline["wheel-again"]["stage"]) < stages.index(pipeline["sign"]["stage"])
+    assert pipeline[".on-release"]["rules"] == [{"if": A_RELEASE}]
+    assert _on_tag(pipeline["sign"])
+    assert "compare-image" in pipeline["container-of-release"]["needs"]
     assert "needs" not in pipeline["release"]
     assert stages[-1] == pipeline["release"]["stage"]
     assert any("tools.release check" in line and "--tag" in line for line in pipeline["wheel-again"]["script"])
+
+
+def test_what_is_signed_was_judged_by_all() -> None:
+    """Each by its name, so that GitLab refuses a pipeline without it; files come from the build alone."""
+    pipeline = _pipeline()
+    needs = {need["job"]: need.get("artifacts", True) for need in pipeline["sign"]["needs"]}
+    before = {name for name, job in pipeline.items() if isinstance(job, dict) and job.get("stage") in ("test", "build")}
+
+    assert needs.keys() == {*before, "compare-image", "container-of-release", "rehearse-collect"} - {"base"}
+    assert [name for name, artifacts in needs.items() if artifacts] == ["wheel"]
+    assert not any("optional" in need for need in pipeline["sign"]["needs"])
+
+
+def test_without_a_rehearsal_gitlab_refuses_the_pipeline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rehearsal that was renamed or switched off is not one that succeeded."""
+    text = (ROOT / ".gitlab-ci.yml").read_text(encoding="utf-8")
+    shutil.copytree(ROOT / "templates", tmp_path / "templates")
+    (tmp_path / ".gitlab-ci.yml").write_text(text.replace("job-prefix: rehearse-", "job-prefix: other-"))
+
+    assert cli.main(["component", "preview", str(tmp_path), "--library", str(ROOT), *HOME, *TAG]) != 0
+    assert "rehearse-collect" in capsys.readouterr().err
+
+
+def test_no_variable_decides_what_is_released() -> None:
+    """Those of a pipeline or project win over what an earlier CI job reports; a file of the commit stays."""
+    pipeline = _pipeline()
+    uses = {name: str(job["script"]) for name, job in pipeline.items() if "_IMAGE@$digest" in str(job)}
+
+    assert "dotenv" not in str(pipeline)
+    assert uses.keys() == {"compare-image", "container-of-release", "sign", "publish-container"}
+    assert all("digest=$(tools/pinned < components/release.json)" in script for script in uses.values())
+    assert all("GIT_STRATEGY" not in str(pipeline[name]) for name in uses)
 
 
 def test_a_tag_builds_no_image() -> None:
@@ -340,7 +380,7 @@ def test_a_tag_builds_no_image() -> None:
         script = pipeline[name]["script"]
         assert _on_tag(pipeline[name])
         assert "--preserve-digests" in script[-2]
-        assert script[-1].endswith('= "$RELEASE_IMAGE_DIGEST"')
+        assert script[-1].endswith('= "$digest"')
 
 
 def _runs(capsys: pytest.CaptureFixture[str], *situation: str) -> list[str]:
@@ -352,6 +392,7 @@ def _runs(capsys: pytest.CaptureFixture[str], *situation: str) -> list[str]:
 
 
 CHECKS = ["test", "lock", "wheel", "wheel-again", "wheel-test"]
+CONTAINER = ["compare-image", "container-of-release"]
 PUBLISHING = ["publish-files", "publish", "publish-container"]
 HOME = ("--project", "cms-analysis/general/septum")
 TAG = ("--tag", VERSION, "--protected")
@@ -371,12 +412,25 @@ TAG = ("--tag", VERSION, "--protected")
         ),
         pytest.param(
             (*HOME, *TAG),
-            [*CHECKS, "container-of-release", "rehearsal", "sign", *PUBLISHING, "release"],
+            [*CHECKS, *CONTAINER, "rehearsal", "sign", *PUBLISHING, "release"],
             id="tag",
+        ),
+        pytest.param((*HOME, "--tag", VERSION), [*CHECKS, "rehearsal"], id="tag that anybody may push"),
+        pytest.param((*HOME, *TAG, "--source", "web"), [*CHECKS, "rehearsal"], id="tag, by form"),
+        pytest.param((*HOME, *TAG, "--source", "api"), [*CHECKS, "rehearsal"], id="tag, by API"),
+        pytest.param(
+            (*HOME, "--branch", "main", "--variable", "CI_OPEN_MERGE_REQUESTS=cms-analysis/general/septum!1"),
+            [*CHECKS, "base", "container", "rehearsal", "candidate"],
+            id="default branch with a merge request from it",
+        ),
+        pytest.param(
+            (*HOME, "--branch", "feature", "--variable", "CI_OPEN_MERGE_REQUESTS=cms-analysis/general/septum!1"),
+            [],
+            id="branch with a merge request, which has its own pipeline",
         ),
         pytest.param(
             ("--server", "gitlab.example.org", "--project", "tools/septum", *TAG),
-            [*CHECKS, "container-of-release", "rehearsal", "sign", "publish-files", "publish-container", "release"],
+            [*CHECKS, *CONTAINER, "rehearsal", "sign", "publish-files", "publish-container", "release"],
             id="tag on a mirror",
         ),
         pytest.param((*HOME, "--tag", "nightly"), [], id="another tag"),
@@ -385,11 +439,11 @@ TAG = ("--tag", VERSION, "--protected")
 def test_what_gitlab_runs_of_it(
     situation: tuple[str, ...], expected: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A branch builds an image, the default one leaves a candidate, a tag releases it; a mirror has no index."""
+    """A branch builds an image, the default one leaves a candidate, a pushed protected tag releases it."""
     assert _runs(capsys, *situation) == expected
 
 
-SCRIPTS = ["wheel", "sign", "upload", "mirror"]
+SCRIPTS = ["wheel", "sign", "upload", "mirror", "pinned"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -490,6 +544,18 @@ def test_the_job_token_is_no_argument(tools: Path) -> None:
     ]
     assert "secret-token" not in calls + done.stdout + done.stderr
     assert 'JOB-TOKEN: secret-token"' in (tools / "log.stdin").read_text()
+
+
+@pytest.mark.parametrize("text", ["", "{}", pins.Pins(version=VERSION).as_json(), _json(), PINNED.as_json()[:-9]])
+def test_no_digest_is_read_where_none_stands(text: str) -> None:
+    """No pins, other JSON than the one that is written, half a file: exit code 2, and nothing printed."""
+    command = [str(ROOT / "tools" / "pinned")]
+    good = subprocess.run(command, input=PINNED.as_json(), text=True, capture_output=True, check=True, timeout=60)
+    done = subprocess.run(command, input=text, text=True, capture_output=True, check=False, timeout=60)
+
+    assert good.stdout == f"{IMAGE}\n"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no digest" in done.stderr
 
 
 # A registry in a file, one line an image: what `skopeo copy` brought, and what `skopeo inspect` finds. The real skopeo

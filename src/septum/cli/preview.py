@@ -51,6 +51,7 @@ def register(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     on.add_argument("--tag", metavar="NAME", help="of which tag")
     add("--merge-request", action="store_true", help="the pipeline of a merge request; --branch is its source")
     add("--fork", metavar="PROJECT", default="", help="with --merge-request: it comes from this project")
+    add("--open-merge-request", action="store_true", help="the branch has one: CI_OPEN_MERGE_REQUESTS is set")
     kept = action.add_mutually_exclusive_group()
     kept.add_argument("--protected", dest="protected", action="store_true", default=None, help="the ref is protected")
     kept.add_argument("--unprotected", dest="protected", action="store_false", help="it is not (default, but for main)")
@@ -114,6 +115,12 @@ def _situation(args: argparse.Namespace) -> Situation:
         raise UsageError("--fork is for merge requests", fix="add --merge-request")
     if args.merge_request and args.source not in {None, "merge_request_event"}:
         raise UsageError(f"--merge-request and --source {args.source}: one of them", fix="leave one out")
+    if args.open_merge_request and merge_request:
+        raise UsageError(
+            "--open-merge-request is for pipelines of branches and tags",
+            evidence="the pipeline of a merge request has CI_OPEN_MERGE_REQUESTS without it",
+            fix="leave it out",
+        )
     ref = args.tag or args.branch or (_FEATURE if merge_request else _BRANCH)
     protected = args.protected if args.protected is not None else ref == _BRANCH and not merge_request and not args.tag
     return Situation(
@@ -121,6 +128,7 @@ def _situation(args: argparse.Namespace) -> Situation:
         ref=ref,
         tag=args.tag is not None,
         fork=args.fork,
+        open_merge_request=args.open_merge_request,
         protected=protected,
         project=args.project or PROJECT,
         server=args.server or SERVER,

@@ -50,6 +50,7 @@ def evaluate(
     *,
     files: Callable[[], Sequence[str]] = tuple,
     inclusions: tuple[Inclusion, ...] = (),
+    warnings: tuple[str, ...] = (),
 ) -> Pipeline:
     """The pipeline that a body gives in a situation.
 
@@ -58,6 +59,7 @@ def evaluate(
         situation: What starts the pipeline.
         files: Gives the files of the repository, for `exists`.
         inclusions: What was included; it is handed on.
+        warnings: What there was to say about that; it comes first.
 
     Raises:
         PipelineError: GitLab would report an error instead of a pipeline.
@@ -80,7 +82,7 @@ def evaluate(
         jobs=(),
         left_out=(),
         inclusions=inclusions,
-        warnings=found.warnings,
+        warnings=(*warnings, *found.warnings),
     )
     if match is None or match.get("when") == "never":
         return replace(empty, refusal=_FILTERED)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from septum.errors import IncludeError, PipelineError
 from septum.preview import rules, shelf
-from septum.preview.assemble import deep_merge
+from septum.preview.assemble import RESERVED, deep_merge
 from septum.preview.shelf import Place, Shelf
 from septum.preview.situation import Situation, expanded_if_possible, fill, values, visible
 from septum.preview.source import Source, Variable, expand
@@ -20,6 +20,9 @@ from septum.preview.source import Source, Variable, expand
 MAX_INCLUDES = 150
 _KINDS = ("local", "project", "remote", "template", "component", "artifact")
 _KEYS = frozenset({*_KINDS, "file", "ref", "inputs", "rules", "job", "integrity"})
+_PREFIX = "job-prefix"
+_NAMED = 3
+"""CI jobs that a warning names; of the others it says how many they are."""
 _YAML_NAME = re.compile(r".+\.ya?ml", re.IGNORECASE | re.DOTALL)
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 
@@ -44,10 +47,12 @@ class Gathered:
     Attributes:
         body: All merged; `include` is gone, `extends` and `!reference` are still there.
         inclusions: What was included, in the order in which GitLab reads it.
+        warnings: What got lost without a word of GitLab.
     """
 
     body: dict[str, object]
     inclusions: tuple[Inclusion, ...]
+    warnings: tuple[str, ...]
 
 
 def gather(source: Source, inputs: Mapping[str, object] | None, on: Shelf, situation: Situation) -> Gathered:
@@ -68,7 +73,66 @@ def gather(source: Source, inputs: Mapping[str, object] | None, on: Shelf, situa
     )
     body = expand(source, inputs, seen, gitlab=situation.gitlab, pipeline=True)
     merged = reader.with_includes(body, on.own)
-    return Gathered(body=merged, inclusions=tuple(reader.inclusions))
+    warnings = tuple(_overwritten(reader.components))
+    return Gathered(body=merged, inclusions=tuple(reader.inclusions), warnings=warnings)
+
+
+def _overwritten(components: Sequence[_Component]) -> list[str]:
+    """A warning for each set of CI jobs that several components give, each in another way."""
+    givers: dict[str, list[_Component]] = {}
+    for each in components:
+        for name in each.jobs:
+            givers[name] = [other for other in givers.get(name, []) if not _alike(name, other, each)] + [each]
+    shared: dict[tuple[int, ...], list[str]] = {}
+    for name, those in givers.items():
+        shared.setdefault(tuple(map(components.index, those)), []).append(name)
+    return [
+        _warning(names, [components[number] for number in numbers])
+        for numbers, names in shared.items()
+        if len(numbers) > 1
+    ]
+
+
+def _alike(name: str, one: _Component, other: _Component) -> bool:
+    """Whether nothing is lost if one component gives a CI job instead of the other.
+
+    Two inclusions are the same, or two components share a CI job that leaves nothing: it is there once for both.
+    """
+    if one.body == other.body:
+        return True
+    first, second = one.body[name], other.body[name]
+    if one.path == other.path or not isinstance(first, dict) or not isinstance(second, dict):
+        return False
+    leaves = first.get("artifacts") or second.get("artifacts")
+    return bool(first.get("script")) and first["script"] == second.get("script") and not leaves
+
+
+def _warning(names: Sequence[str], givers: Sequence[_Component]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    jobs = f"CI job{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMED])}{more}"
+    count, winner = ("two", "second") if len(givers) == 2 else (len(givers), "last")  # noqa: PLR2004 - said in words
+    means = f"different {_PREFIX}" if all(each.prefixed for each in givers) else "different names"
+    return f"{count} includes give the {jobs}; the {winner} one wins: give them {means}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Component:
+    """One inclusion of a component, for the CI jobs that it shares with others.
+
+    Attributes:
+        path: Its address without the version.
+        body: What is in it, without what it includes.
+        prefixed: Whether its CI jobs can be renamed with an input.
+    """
+
+    path: str
+    body: Mapping[str, object]
+    prefixed: bool
+
+    @property
+    def jobs(self) -> list[str]:
+        """Those of the CI jobs that are visible."""
+        return [name for name in self.body if name not in RESERVED and not name.startswith(".")]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,6 +145,7 @@ class _Reader:
     values: Mapping[str, str]
     expanded: Mapping[str, str]
     inclusions: list[Inclusion] = field(default_factory=list)
+    components: list[_Component] = field(default_factory=list)
 
     def with_includes(self, body: dict[str, object], place: Place) -> dict[str, object]:
         """Merge what a file includes, and the file itself over it."""
@@ -172,6 +237,9 @@ class _Reader:
         body = expand(source, given, self.variables, gitlab=self.situation.gitlab)
         if not body:
             raise IncludeError(f"Included file `{address}` does not have valid YAML syntax!", evidence="it is empty")
+        if kind == "component":
+            prefixed = f"{_PREFIX}:" in source.text
+            self.components.append(_Component(path=address.partition("@")[0], body=body, prefixed=prefixed))
         return self.with_includes(body, inner)
 
     def _found(self, kind: str, address: str, place: Place) -> tuple[Source, Place]:

@@ -6,11 +6,12 @@ checked here, the published schema may still know: `septum.preview.assemble.sche
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from septum.errors import PipelineError
-from septum.preview import rules
+from septum.preview import forms, outcome, rules
 from septum.preview.features import Version
+from septum.preview.forms import Problems
 from septum.preview.source import Variable
 
 MAX_NAME = 255
@@ -20,6 +21,9 @@ JOB_DATA = ("value", "expand")
 DEFAULT_DATA = ("value", "description", "expand", "options")
 """The same for a default variable."""
 _MAX_DEPTH = 10
+_MAX_TIMEOUT_S = 2_629_746
+"""A month, as Ruby on Rails has it: the twelfth part of a year of 365.2425 days."""
+_TAGS = 50
 _WHENS = ("on_success", "on_failure", "always", "manual", "delayed")
 _SHARED = frozenset(
     {"extends", "stage", "only", "except", "rules", "variables", "inherit", "allow_failure", "when", "needs"}
@@ -32,16 +36,6 @@ _JOB = _SHARED | {
 }  # fmt: skip
 _BRIDGE = _SHARED | {"trigger"}
 _NEWER = {"manual_confirmation": Version(17, 1), "run": Version(17, 3), "inputs": Version(18, 10)}
-_RETRY_WHENS = (
-    "always", "unknown_failure", "script_failure", "api_failure", "stuck_or_timeout_failure", "stale_schedule",
-    "runner_system_failure", "runner_unsupported", "job_execution_timeout", "archived_failure", "unmet_prerequisites",
-    "scheduler_failure", "data_integrity_failure",
-)  # fmt: skip
-_ARTIFACTS = frozenset(
-    {"name", "public", "untracked", "paths", "reports", "when", "expire_in", "expose_as", "exclude", "access"}
-)
-
-Problems = Iterator[str]
 
 
 def problems(name: str, job: Mapping[str, object], *, gitlab: Version) -> list[str]:
@@ -60,10 +54,11 @@ def problems(name: str, job: Mapping[str, object], *, gitlab: Version) -> list[s
         if all(key in job for key in pair)
     ]
     known = (_JOB if job.keys() & {"script", "run"} else _BRIDGE) | _newer(gitlab)
-    found += [f"{where} {said}" for said in _keys(job, known)]
+    found += [f"{where} {said}" for said in forms.keys(job, known)]
     for key, check in _CHECKS.items():
         if key in job:
             found += [f"{where}:{key} {said}" for said in check(job[key])]
+    found += [f"{where}:artifacts {said}" for said in outcome.readers(job.get("artifacts"), gitlab)]
     return found + list(_together(where, job, gitlab))
 
 
@@ -118,35 +113,23 @@ def _commands(value: object) -> Problems:
         yield f"config should be a string or a nested array of strings up to {_MAX_DEPTH} levels deep"
 
 
-def _texts(value: object) -> Problems:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        yield "config should be an array of strings"
-
-
-def _text(value: object) -> Problems:
-    if not isinstance(value, str):
-        yield "config should be a string"
-
-
-def _truth(value: object) -> Problems:
-    if not isinstance(value, bool):
-        yield "config should be a boolean value"
-
-
-def _duration(value: object) -> Problems:
-    if rules.duration_s(value) is None:
+def _timeout(value: object) -> Problems:
+    seconds = rules.duration_s(value)
+    if seconds is None:
         yield "config should be a duration"
+    elif seconds > _MAX_TIMEOUT_S:
+        yield "config should not exceed the limit"
 
 
-def _keys(value: Mapping[str, object], known: frozenset[str] | set[str]) -> Problems:
-    unknown = [str(key) for key in value if key not in known]
-    if unknown:
-        yield f"config contains unknown keys: {', '.join(unknown)}"
+def _tags(value: object) -> Problems:
+    yield from forms.texts(value)
+    if isinstance(value, list) and len(value) >= _TAGS:
+        yield f"config must be less than the limit of {_TAGS} tags"
 
 
 def _image(value: object) -> Problems:
     if isinstance(value, dict):
-        yield from _keys(value, {"name", "entrypoint", "ports", "docker", "kubernetes", "pull_policy", "alias"})
+        yield from forms.keys(value, {"name", "entrypoint", "ports", "docker", "kubernetes", "pull_policy", "alias"})
         value = value.get("name")
     if not isinstance(value, str):
         yield "config should be a hash or a string"
@@ -207,60 +190,16 @@ def _needs(value: object) -> Problems:
 
 def _need(need: Mapping[str, object]) -> Problems:
     if "project" in need:
-        yield from _keys(need, {"project", "ref", "job", "artifacts"})
+        yield from forms.keys(need, {"project", "ref", "job", "artifacts"})
     elif "pipeline" in need:
-        yield from _keys(need, {"pipeline", "job", "artifacts"})
+        yield from forms.keys(need, {"pipeline", "job", "artifacts"})
     else:
-        yield from _keys(need, {"job", "artifacts", "optional", "parallel"})
+        yield from forms.keys(need, {"job", "artifacts", "optional", "parallel"})
         if not isinstance(need.get("job"), str) or not need["job"]:
             yield "job can't be blank"
     for key in ("artifacts", "optional"):
         if not isinstance(need.get(key), bool | None):
             yield f"{key} should be a boolean value"
-
-
-def _retry(value: object) -> Problems:
-    if isinstance(value, dict):
-        yield from _keys(value, {"max", "when", "exit_codes"})
-        codes = value.get("exit_codes", [])
-        if not all(isinstance(code, int) for code in (codes if isinstance(codes, list) else [codes])):
-            yield "exit codes should be an array of integers or an integer"
-        when = value.get("when", [])
-        unknown = [str(item) for item in (when if isinstance(when, list) else [when]) if item not in _RETRY_WHENS]
-        if unknown:
-            yield f"when contains unknown values: {', '.join(unknown)}"
-        value = value.get("max", 0)
-    if isinstance(value, bool) or not isinstance(value, int):
-        yield "config has to be either an integer or a hash"
-    elif value not in range(3):
-        yield f"config must be {'less than or equal to 2' if value > 0 else 'greater than or equal to 0'}"
-
-
-def _allow_failure(value: object) -> Problems:
-    if isinstance(value, dict):
-        yield from _keys(value, {"exit_codes"})
-        codes = value.get("exit_codes")
-        if not all(isinstance(code, int) for code in (codes if isinstance(codes, list) else [codes])):
-            yield "exit codes should be an array of integers or an integer"
-    elif not isinstance(value, bool):
-        yield "config should be a hash or a boolean value"
-
-
-def _artifacts(value: object) -> Problems:
-    if not isinstance(value, dict):
-        yield "config should be a hash"
-        return
-    yield from _keys(value, _ARTIFACTS)
-    for key in ("paths", "exclude"):
-        yield from (f"{key} {said}" for said in _texts(value.get(key, [])))
-    if value.get("when", "always") not in ("on_success", "on_failure", "always"):
-        yield "when should be on_success, on_failure or always"
-    if value.get("access", "all") not in ("all", "developer", "maintainer", "none"):
-        yield "access should be all, developer, maintainer or none"
-    if "expire_in" in value and value["expire_in"] != "never" and rules.duration_s(value["expire_in"]) is None:
-        yield "expire in should be a duration"
-    if not isinstance(value.get("reports"), dict | None):
-        yield "reports config should be a hash"
 
 
 def _id_tokens(value: object) -> Problems:
@@ -271,7 +210,9 @@ def _id_tokens(value: object) -> Problems:
         audience = token.get("aud") if isinstance(token, dict) else None
         if not isinstance(token, dict) or "aud" not in token:
             yield f"{key} config missing required keys: aud"
-        elif not audience or not isinstance(audience, str | list):
+            continue
+        yield from (f"{key} {said}" for said in forms.keys(token, {"aud"}))
+        if not audience or not (isinstance(audience, str) or forms.is_texts(audience)):
             yield f"{key} aud should be an array of strings or a string"
 
 
@@ -308,16 +249,16 @@ def _environment(value: object) -> Problems:
         yield "config should be a hash or a string"
     elif isinstance(value, dict):
         known = {"name", "url", "action", "on_stop", "kubernetes", "auto_stop_in", "deployment_tier"}
-        yield from _keys(value, known)
+        yield from forms.keys(value, known)
         if not isinstance(value.get("name"), str):
             yield "name can't be blank"
 
 
 def _policy(value: object) -> Problems:
     if isinstance(value, dict):
-        yield from _keys(value, {"refs", "kubernetes", "variables", "changes"})
+        yield from forms.keys(value, {"refs", "kubernetes", "variables", "changes"})
     elif not isinstance(value, str):
-        yield from _texts(value)
+        yield from forms.texts(value)
 
 
 _CHECKS: Mapping[str, Callable[[object], Problems]] = {
@@ -326,16 +267,16 @@ _CHECKS: Mapping[str, Callable[[object], Problems]] = {
     "after_script": _commands,
     "image": _image,
     "services": _services,
-    "tags": _texts,
+    "tags": _tags,
     "variables": _variables,
     "needs": _needs,
-    "dependencies": _texts,
-    "retry": _retry,
-    "allow_failure": _allow_failure,
-    "interruptible": _truth,
-    "timeout": _duration,
-    "resource_group": _text,
-    "artifacts": _artifacts,
+    "dependencies": forms.texts,
+    "retry": outcome.retry,
+    "allow_failure": outcome.allow_failure,
+    "interruptible": forms.truth,
+    "timeout": _timeout,
+    "resource_group": forms.text,
+    "artifacts": outcome.artifacts,
     "id_tokens": _id_tokens,
     "parallel": _parallel,
     "environment": _environment,

@@ -75,7 +75,7 @@ class Pipeline:
         jobs: By stage, within it as they are written.
         left_out: The others.
         inclusions: The files that were included.
-        warnings: What GitLab warns of.
+        warnings: What GitLab warns of, and what it does silently.
         refusal: Why GitLab creates no pipeline, in its words; empty if it does.
     """
 

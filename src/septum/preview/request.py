@@ -34,7 +34,9 @@ def preview(main: Source, inputs: Mapping[str, object], on: Shelf, situation: Si
     """
     gathered = gather(main, inputs or None, on, situation)
     body = assemble(gathered.body)
-    return evaluate(body, situation, files=lambda: files_of(on.folder), inclusions=gathered.inclusions)
+    return evaluate(
+        body, situation, files=lambda: files_of(on.folder), inclusions=gathered.inclusions, warnings=gathered.warnings
+    )
 
 
 def main_file(path: Path) -> tuple[Source, Path]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from septum.errors import PipelineError
 from septum.preview.expressions import evaluate, holds
 from septum.preview.features import NEWEST, Version
+from septum.preview.globs import glob_matches
 from septum.preview.situation import fill
 
 JOB_KEYS = frozenset(
@@ -27,11 +27,7 @@ SWITCH_WHENS = ("always", "never")
 
 _MAX_PATHS = 50
 _MAX_DEPTH = 10
-_MAX_CHOICES = 1000
-_MAX_DEEP = 5
-_GLOB = re.compile(
-    r"(?P<deep>(?:(?<=/)|^)(?:\*\*/)+)|(?P<star>\*+)|\?|\[(?P<set>\^?[^\]]+)\]|\\(?P<quoted>.)|.", re.DOTALL
-)
+_MAX_COMPARISONS = 50_000
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[a-z]*)|(?P<between>[\s,]+|and\b)")
 
 
@@ -142,7 +138,7 @@ def check_delay(config: Mapping[str, object], *, where: str, rules: bool) -> Non
 
 
 def duration_s(value: object) -> float | None:
-    """A duration as GitLab reads it, in seconds; None if it is none."""
+    """A duration as GitLab reads it, in seconds; None if it is none. A number is none, a number as text is one."""
     units = {
         "s": 1, "sec": 1, "secs": 1, "second": 1, "seconds": 1,
         "m": 60, "min": 60, "mins": 60, "minute": 60, "minutes": 60,
@@ -152,9 +148,9 @@ def duration_s(value: object) -> float | None:
         "mo": 2_592_000, "mos": 2_592_000, "month": 2_592_000, "months": 2_592_000,
         "y": 31_557_600, "yr": 31_557_600, "yrs": 31_557_600, "year": 31_557_600, "years": 31_557_600,
     }  # fmt: skip
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if not isinstance(value, str):
         return None
-    text = str(value).lower()
+    text = value.lower()
     total, position, numbers = 0.0, 0, 0
     for token in _DURATION.finditer(text):
         if token.start() != position or (token["unit"] or "s") not in units:
@@ -176,10 +172,8 @@ def matches(rule: Mapping[str, object], around: Surroundings) -> bool:
     if condition is not None and not holds(str(condition), around.variables, gitlab=around.gitlab):
         return False
     changes = rule.get("changes")
-    if changes is not None and around.changes is not None:
-        globs = [fill(glob, around.expanded, keep=True) for glob in _paths(changes, where="rules:changes")]
-        if not any(glob_matches(glob, name) for glob in globs for name in around.changes):
-            return False
+    if changes is not None and not _changed(changes, around):
+        return False
     exists = rule.get("exists")
     if exists is not None:
         if isinstance(exists, dict) and exists.get("project") is not None:
@@ -193,6 +187,23 @@ def matches(rule: Mapping[str, object], around: Surroundings) -> bool:
     return True
 
 
+def _changed(changes: object, around: Surroundings) -> bool:
+    """Whether a file is changed that the condition asks for, or GitLab takes it for granted."""
+    if around.changes is None:
+        compare_to = changes.get("compare_to") if isinstance(changes, dict) else None
+        if compare_to is not None:
+            raise _bad(
+                "rules:changes:compare_to is not known here",
+                f"what differs from {compare_to} is known on the server, whatever starts the pipeline",
+                "--changed FILE, for each file that differs",
+            )
+        return True
+    globs = {fill(glob, around.expanded, keep=True) for glob in _paths(changes, where="rules:changes")}
+    if len(globs) * len(around.changes) > _MAX_COMPARISONS:
+        return True
+    return any(glob_matches(glob, name) for glob in globs for name in around.changes)
+
+
 def _paths(value: object, *, where: str) -> list[str]:
     if value is None:
         return []
@@ -201,6 +212,8 @@ def _paths(value: object, *, where: str) -> list[str]:
         unknown = [key for key in value if key not in known]
         if unknown:
             raise _bad(f"{where} config contains unknown keys: {', '.join(map(str, unknown))}")
+        if not isinstance(value.get("compare_to"), str | None):
+            raise _bad(f"{where} compare to should be a string")
         value = value.get("paths")
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise _bad(f"{where} config should be an array of strings")
@@ -214,55 +227,6 @@ def _readable(condition: str, where: str, gitlab: Version) -> None:
         evaluate(condition, {}, gitlab=gitlab)
     except PipelineError as error:
         raise _bad(f"{where} if invalid expression syntax", f"{condition}\n{error.evidence}", error.fix) from error
-
-
-def glob_matches(glob: str, name: str) -> bool:
-    """Whether a pattern is for a file: `*` and `?` within a folder, `**/` for any folders, `{a,b}`, `[ab]`."""
-    return any(_glob(each).fullmatch(name) is not None for each in _braces(glob))
-
-
-def _braces(glob: str) -> list[str]:
-    """`a{b,c}` as `ab` and `ac`; the innermost first, so that braces may stand in braces."""
-    made = [glob]
-    while any("{" in each for each in made):
-        inner = [re.search(r"\{([^{}]*)\}", each) for each in made]
-        if not any(inner):
-            break
-        made = [
-            each[: found.start()] + choice + each[found.end() :] if found else each
-            for each, found in zip(made, inner, strict=True)
-            for choice in (found[1].split(",") if found else [""])
-        ]
-        if len(made) > _MAX_CHOICES:
-            raise _bad(f"the pattern {glob[:80]} stands for more than {_MAX_CHOICES} others")
-    return made
-
-
-@lru_cache(maxsize=1024)
-def _glob(glob: str) -> re.Pattern[str]:
-    # Between two stars the first place that fits is as good as any other: without going back, no pattern takes long.
-    pieces = [""]
-    for token in _GLOB.finditer(glob):
-        if token["deep"]:
-            pieces[-1] += "(?:[^/]+/)*"
-        elif token["star"]:
-            pieces.append("")
-        elif token[0] == "?":
-            pieces[-1] += "[^/]"
-        elif token["set"]:
-            pieces[-1] += "[" + re.sub(r"([\\\[])", r"\\\1", token["set"]) + "]"
-        else:
-            pieces[-1] += re.escape(token["quoted"] or token[0])
-    if "".join(pieces).count("(?:") > _MAX_DEEP:
-        raise _bad(f"the pattern {glob[:80]} has more than {_MAX_DEEP} times **")
-    first, *middle = pieces
-    last = f"[^/]*{middle.pop()}" if middle else ""
-    held = "".join(f"(?=(?P<p{n}>[^/]*?{piece}))(?P=p{n})" for n, piece in enumerate(middle))
-    try:
-        return re.compile(first + held + last, re.DOTALL)
-    except re.error:
-        # A range that runs backwards: Ruby finds nothing by it.
-        return re.compile(r"(?!)")
 
 
 def _bad(what: str, evidence: str = "", fix: str = "") -> PipelineError:

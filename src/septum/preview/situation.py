@@ -46,6 +46,8 @@ class Situation:
         protected: Whether the branch or tag is protected.
         default_branch: The project's.
         target: The target branch of a merge request.
+        open_merge_request: Whether a merge request is open whose source branch is called like `ref`, in a pipeline
+            that is not the merge request's own.
         fork: The path of the project that a merge request comes from, if that is another one.
         project: The project's path on the server.
         server: The server's name, with a port unless it is 443.
@@ -61,6 +63,7 @@ class Situation:
     protected: bool = True
     default_branch: str = "main"
     target: str = "main"
+    open_merge_request: bool = False
     fork: str = ""
     project: str = PROJECT
     server: str = SERVER
@@ -98,6 +101,9 @@ def predefined(situation: Situation) -> dict[str, str]:
         values["CI_PIPELINE_TRIGGERED"] = "true"
     if situation.source == "schedule":
         values["CI_PIPELINE_SCHEDULE_DESCRIPTION"] = "schedule"
+    # GitLab looks for the name alone, so that a tag which is called like a branch has the branch's merge request.
+    if situation.merge_request or situation.open_merge_request:
+        values["CI_OPEN_MERGE_REQUESTS"] = f"{situation.project}!{_MERGE_REQUEST}"
     if situation.tag:
         values |= {"CI_COMMIT_TAG": situation.ref}
     elif situation.merge_request:
@@ -158,7 +164,6 @@ def _of_merge_request(situation: Situation) -> dict[str, str]:
         "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": situation.ref,
         "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": situation.fork or situation.project,
         "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": situation.target,
-        "CI_OPEN_MERGE_REQUESTS": f"{situation.project}!{_MERGE_REQUEST}",
     }
 
 

@@ -13,6 +13,8 @@ from septum.preview.source import Variable
 
 _PREFIX = "SEPTUM_"
 _SHOWN = 110
+_WARNING = 300
+"""Characters of a warning, whose end says what to do."""
 _EMPTY = "(empty)"
 _SHORT = {"value", "expand"}
 """Variables are written on one line."""
@@ -25,7 +27,8 @@ def told(situation: Situation) -> str:
     if situation.merge_request:
         on = f"merge request from {_line(situation.fork)}, branch" if situation.fork else "merge request of the branch"
     kept = "protected" if situation.protected else "not protected"
-    return f"{situation.source}, {on} {_line(situation.ref)} ({kept})"
+    merge_request = ", with an open merge request" if situation.open_merge_request else ""
+    return f"{situation.source}, {on} {_line(situation.ref)} ({kept}{merge_request})"
 
 
 # ── for people ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -36,7 +39,7 @@ def as_lines(pipeline: Pipeline) -> list[str]:
     title = f"{_line(pipeline.name)}: " if pipeline.name else ""
     lines = [f"{title}{told(pipeline.situation)}, GitLab {pipeline.situation.gitlab}"]
     lines += [f"  includes {each.kind} {_line(each.address)}" for each in pipeline.inclusions]
-    lines += [f"  warning: {_line(warning)}" for warning in pipeline.warnings]
+    lines += [f"  warning: {_line(warning, _WARNING)}" for warning in pipeline.warnings]
     if pipeline.refusal:
         lines += ["", f"no pipeline: {pipeline.refusal}"]
     shared = _shared(pipeline.jobs)
@@ -93,10 +96,10 @@ def _as_list(value: object) -> list[object]:
     return value if isinstance(value, list) else [value]
 
 
-def _line(text: str) -> str:
+def _line(text: str, most: int = _SHOWN) -> str:
     """Text of others on one line, cut, with nothing in it that moves a cursor."""
     plain = _UNSAFE.sub(lambda match: {"\n": "\\n", "\t": " "}.get(match[0], "?"), text)
-    return plain if len(plain) <= _SHOWN else plain[: _SHOWN - 1] + "…"
+    return plain if len(plain) <= most else plain[: most - 1] + "…"
 
 
 # ── YAML ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -213,6 +216,7 @@ def as_json(pipeline: Pipeline) -> str:
         "ref": situation.ref,
         "tag": situation.tag,
         "protected": situation.protected,
+        "open_merge_request": situation.open_merge_request,
         "gitlab": str(situation.gitlab),
         "name": pipeline.name,
         "refusal": pipeline.refusal,
