@@ -12,11 +12,11 @@ import pytest
 
 from septum.cli import contract as cli
 from septum.components import catalog
-from septum.components.contract import CONTRACT, contract_of, to_json
-from septum.components.contract_diff import Bump, Change
+from septum.components.contract import CONTRACT, contract_of
+from septum.components.contract_change import Bump, Change
 from septum.components.contract_gate import (
+    Entry,
     Version,
-    _names,
     entries_since,
     judge,
     releases,
@@ -24,6 +24,7 @@ from septum.components.contract_gate import (
     smallest_version,
     version_from,
 )
+from septum.components.contract_json import to_json
 from septum.components.model import Component, Deprecation, Input
 from septum.errors import ContractError
 
@@ -109,7 +110,11 @@ def test_entries_of_what_is_not_released_yet() -> None:
     """Each in one line, however it is wrapped; nothing of the releases."""
     entries = entries_since(CHANGELOG, Version(1, 2))
 
-    assert entries == ("- Component `mini`: `color: blue` is possible.", "- Another.", "- Third")
+    assert entries == (
+        Entry(text="- Component `mini`: `color: blue` is possible.", section="Added"),
+        Entry(text="- Another.", section="Removed"),
+        Entry(text="- Third", section=""),
+    )
     assert releases(CHANGELOG) == (Version(1, 2), Version(1, 1))
     assert entries_since("", Version(1, 2)) == ()
     assert releases("") == ()
@@ -273,7 +278,7 @@ def test_a_removed_input_without_a_major_version_fails(library: Library) -> None
 
 def test_an_input_may_go_with_the_major_version_that_was_announced(library: Library) -> None:
     """Deprecated in one release, removed in the next major one: passes. Without the first step it does not."""
-    gone = "- Component `mini`: `color` and `SEPTUM_COLOR` are gone.\n\n"
+    gone = "- **Breaking.** Component `mini`: `color` and `SEPTUM_COLOR` are gone.\n\n"
     library.write(WITHOUT_COLOR, "2.0.0", f"## [Unreleased]\n\n{gone}## [1.2.0] - 2025-02-01\n")
     assert "the last release did not say that it would go: deprecate it first" in library.refused()
 
@@ -295,7 +300,7 @@ def test_a_promise_until_later_is_kept(library: Library) -> None:
     library.release("1.3.0")
 
     library.model(replace(GOING, removal="2.0"))
-    line = "## [Unreleased]\n\n- Component `mini`: `color`, `SEPTUM_COLOR`.\n\n## [1.3.0] - 2025-03-01\n"
+    line = "## [Unreleased]\n\n### Removed\n\n- Component `mini`: `color`, `SEPTUM_COLOR`.\n\n## [1.3.0] - 2025-03-01\n"
     library.write(YAML, "1.4.0", line)
     assert "was promised until 3.0, and is to go with 2.0" in library.refused()
 
@@ -333,7 +338,7 @@ def test_before_1_0_what_breaks_raises_the_second_number(tmp_path: Path, monkeyp
     library.write(YAML, "0.4.0", "## [0.4.0] - 2025-01-01\n")
     library.release("0.4.0")
     library.model(None)
-    line = "## [Unreleased]\n\n- Component `mini`: `color`, `SEPTUM_COLOR`.\n\n## [0.4.0] - 2025-01-01\n"
+    line = "## [Unreleased]\n\n### Removed\n\n- Component `mini`: `color`, `SEPTUM_COLOR`.\n\n## [0.4.0] - 2025-01-01\n"
 
     library.write(WITHOUT_COLOR, "0.4.1", line)
     assert "must be at least 0.5.0" in library.refused()
@@ -388,8 +393,47 @@ def test_the_skeleton_marks_what_breaks_and_joins_what_is_the_same(changes: list
     text = skeleton(changes)
 
     assert [line for line in text.splitlines() if line.startswith("-")] == [f"- **Breaking.** {it}" for it in entries]
-    named = [_names(entry) for entry in entries_since(text, Version(1, 0))]
-    assert all(any(change.subject in names for names in named) for change in changes)
+    written = entries_since(text, Version(1, 0))
+    assert all(any(entry.says(change) for entry in written) for change in changes)
+
+
+NARROW = YAML.replace("options: [small, large]", "options: [small]")
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "open_enough"),
+    [
+        ("Added", "Component `mini`: `size` has fewer options.", False),
+        ("Fixed", "Component `mini`: `size` is read faster.", False),
+        ("Fixed", "**Breaking.** Component `mini`: `size` has fewer options.", True),
+        ("Fixed", "**Breaking**: component `mini` has fewer options for `size`.", True),
+        ("Changed", "Component `mini`: `size` has fewer options.", True),
+        ("Removed", "Component `mini`: `size: large`.", True),
+        ("Changed", "Component `mini`: `color` is brighter.", False),
+    ],
+)
+def test_what_breaks_is_said_openly(library: Library, section: str, line: str, open_enough: bool) -> None:  # noqa: FBT001
+    """Under Changed or Removed, or after the word; a line that only names it is not enough."""
+    library.write(NARROW, "2.0.0", f"## [Unreleased]\n\n### {section}\n\n- {line}\n\n## [1.2.0] - 2025-02-01\n")
+
+    if open_enough:
+        assert library.run("--check") == 0
+    else:
+        said = library.refused()
+        assert (
+            "does not say, under Changed or Removed, or after **Breaking**: component `mini`: the input `size`" in said
+        )
+
+
+def test_a_ci_job_for_forks_is_refused_whatever_the_version(library: Library) -> None:
+    """Also before the first release: no number of a version makes the code of strangers harmless."""
+    runs = YAML.replace("  script:", "  rules: [{if: $CI_PIPELINE_SOURCE}]\n  script:")
+    said = "runs `run` in a merge request of a fork (with no input): that must never be"
+    library.write(runs, "9.0.0", LINE.format("`run` runs always."))
+    assert said in library.refused()
+
+    (complaint,) = judge(None, contract_of(library.root), "")
+    assert said in complaint
 
 
 def test_a_stale_contract_fails(library: Library) -> None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    from septum.components.contract import Contract
     from septum.components.contract_gate import Version
+    from septum.components.contract_terms import Contract
 
 _GIT_S = 60
 _FIX = 'git fetch --tags --unshallow    # in GitLab CI:  variables: {GIT_DEPTH: "0"}'
@@ -40,7 +40,8 @@ def contract(args: argparse.Namespace) -> int:
     Raises:
         ContractError: The file has drifted, the last release cannot be found, or the commit may not follow it.
     """
-    from septum.components.contract import CONTRACT, contract_of, to_json
+    from septum.components.contract import CONTRACT, contract_of
+    from septum.components.contract_json import to_json
     from septum.components.render import library_root
     from septum.state import write_whole
 
@@ -67,8 +68,9 @@ def _print_skeleton(old: Contract | None, new: Contract) -> int:
 
 
 def _check(root: Path, new: Contract, against: str | None) -> int:
-    from septum.components.contract import CONTRACT, to_json
+    from septum.components.contract import CONTRACT
     from septum.components.contract_gate import judge
+    from septum.components.contract_json import to_json
     from septum.errors import ContractError
 
     path = root / CONTRACT
@@ -100,7 +102,8 @@ def _changelog(root: Path) -> str:
 
 def _released(root: Path, version: str, against: str | None) -> Contract | None:
     """The contract of the last release before this commit; None if the library was never released."""
-    from septum.components.contract import CONTRACT, from_json
+    from septum.components.contract import CONTRACT
+    from septum.components.contract_json import from_json
 
     if against and Path(against).is_file():
         return from_json(Path(against).read_text(encoding="utf-8", errors="replace"), against)

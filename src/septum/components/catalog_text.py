@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from septum.components.contract import ComponentTerms, JobTerms
+from septum.components.contract_terms import ComponentTerms, JobTerms
 from septum.components.model import Component, Input
 from septum.components.render import jobs_table
 from septum.errors import every_error

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from septum.components import catalog
+from septum.components.contract_situations import rows
+from septum.components.contract_terms import EXPANDED, REFERENCE, ComponentTerms, Contract, InputTerms, JobTerms
 from septum.components.model import Component, Deprecation
 from septum.components.render import parse
 from septum.errors import ContractError, every_error
@@ -24,108 +26,15 @@ CONTRACT = Path("components/contract.json")
 VERSION = "<version>"
 """Stands for the version of septum in a default: every release changes it, and no user can rely on it."""
 
-_REFERENCE = re.compile(r"\$\[\[\s*inputs\.([A-Za-z0-9_-]+)")
-_BLOCK = re.compile(_REFERENCE.pattern + r"\s*\]\]")
+_BLOCK = re.compile(REFERENCE.pattern + r"\s*\]\]")
 _INPUT_KEYS = {"type", "default", "description", "regex", "options"}
-_STRICT: Mapping[str, Any] = {"extra": "forbid"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputTerms:
-    """One input.
-
-    Attributes:
-        type: GitLab's type.
-        mandatory: Whether it has no default.
-        default: The default; the version of septum in it is replaced by `VERSION`.
-        regex: The form that a text must have.
-        options: The only values, if there are such.
-        deprecated: That it will go.
-    """
-
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
-    type: str
-    mandatory: bool
-    default: Any = None
-    regex: str | None = None
-    options: tuple[str | int | float, ...] = ()
-    deprecated: Deprecation | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobTerms:
-    """One CI job, with what it takes from hidden ones.
-
-    Attributes:
-        paths: What it leaves as artifacts.
-        reports: The path of each report that GitLab reads, by its kind.
-        when: When it leaves them: `on_success`, `on_failure`, `always`.
-        access: Who may read them: `all`, `developer`, `maintainer`, `none`.
-        expose_as: Their name in the merge request; empty if they do not show there.
-        artifact: The name of the archive; empty for GitLab's own.
-        retried: The exit codes after which GitLab runs the CI job again.
-        retries: How often at most.
-        allowed: The exit codes that are a warning; `true` for all but 0, `false` for none.
-        id_tokens: The audience of each of GitLab's tokens, by its variable.
-    """
-
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
-    paths: tuple[str, ...] = ()
-    reports: Mapping[str, str] = field(default_factory=dict)
-    when: str = "on_success"
-    access: Literal["all", "developer", "maintainer", "none"] = "all"
-    expose_as: str = ""
-    artifact: str = ""
-    retried: tuple[int, ...] = ()
-    retries: int = 0
-    allowed: bool | tuple[int, ...] = False
-    id_tokens: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComponentTerms:
-    """One component.
-
-    Attributes:
-        inputs: By name.
-        jobs: The CI jobs by name, with the block that stands for the prefix; with the defaults of all inputs.
-        choices: The CI jobs that another option of an input changes, by `input=option` and by name.
-        variables: Those that septum reads in its CI jobs.
-        used: The inputs that have an effect: those that stand in the body.
-        deprecated: That the whole component will go.
-    """
-
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
-    inputs: Mapping[str, InputTerms]
-    jobs: Mapping[str, JobTerms]
-    choices: Mapping[str, Mapping[str, JobTerms]] = field(default_factory=dict)
-    variables: tuple[str, ...] = ()
-    used: tuple[str, ...] = ()
-    deprecated: Deprecation | None = None
-
-    @property
-    def naming(self) -> frozenset[str]:
-        """The inputs whose values stand in names of CI jobs or in paths of artifacts, which others refer to."""
-        texts = [*self.jobs, *(path for job in self.jobs.values() for path in (*job.paths, *job.reports.values()))]
-        return frozenset(name for text in texts for name in _REFERENCE.findall(text))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contract:
-    """What a version of the library promises.
-
-    Attributes:
-        version: Which one.
-        components: By name.
-        errors: The exit code of each error code.
-        format: The form of the JSON text.
-    """
-
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
-    version: str
-    components: Mapping[str, ComponentTerms]
-    errors: Mapping[str, int]
-    format: Literal[1] = 1
+_HELD = frozenset(
+    {"artifacts", "retry", "allow_failure", "id_tokens", "image", "stage", "script", "before_script", "after_script"}
+    | {"interruptible", "resource_group", "environment", "inherit", "variables"}
+)
+"""Keywords that have a field of their own; what `rules` and `needs` do stands in the situations."""
+_SHOWN_BY_SITUATIONS = frozenset({"rules", "needs"})
+_ARTIFACTS = frozenset({"paths", "reports", "when", "access", "expose_as", "name", "expire_in", "exclude"})
 
 
 def contract_of(root: Path, components: Sequence[Component] | None = None) -> Contract:
@@ -188,17 +97,38 @@ def terms_of(text: str, item: Component, version: str) -> ComponentTerms:
         for name, entry in _mapping(spec.get("inputs")).items()
     }
     defaults = {name: str(entry.default) for name, entry in inputs.items()}
-    jobs = _jobs(body, defaults)
-    variables = {name for job in jobs.values() for name in _mapping(job.get("variables")) if name.startswith("SEPTUM_")}
-    terms = {name: _job_terms(job) for name, job in jobs.items()}
+    terms = _jobs(body, defaults, version)
+    choices = _choices(body, inputs, defaults, version)
+    shared = _shared([*terms.values(), *(job for jobs in choices.values() for job in jobs.values())])
+    own = _without(terms, shared)
+    changed = {choice: _without(jobs, shared) for choice, jobs in choices.items()}
     return ComponentTerms(
         inputs=inputs,
-        jobs=terms,
-        choices=_choices(body, inputs, defaults, terms),
-        variables=tuple(sorted(variables)),
-        used=tuple(sorted(set(_REFERENCE.findall(json.dumps(body, default=str))))),
+        jobs=own,
+        choices={
+            choice: found
+            for choice, jobs in changed.items()
+            if (found := {name: job for name, job in jobs.items() if job != own[name]})
+        },
+        shared=shared,
+        situations=rows(text, item.name, inputs),
+        used=tuple(sorted(set(REFERENCE.findall(json.dumps(body, default=str))))),
         deprecated=item.deprecated,
     )
+
+
+def _shared(jobs: Sequence[JobTerms]) -> dict[str, str]:
+    first = jobs[0].variables if jobs else {}
+    return {
+        name: value for name, value in sorted(first.items()) if all(job.variables.get(name) == value for job in jobs)
+    }
+
+
+def _without(jobs: Mapping[str, JobTerms], shared: Mapping[str, str]) -> dict[str, JobTerms]:
+    return {
+        name: replace(job, variables={key: value for key, value in job.variables.items() if key not in shared})
+        for name, job in jobs.items()
+    }
 
 
 def _input_terms(
@@ -212,7 +142,7 @@ def _input_terms(
     default = entry.get("default")
     if isinstance(default, str):
         # The image of septum itself: its tag is the version, its digest follows from it.
-        default = re.sub(rf"(?<=:){re.escape(version)}(@sha256:[0-9a-f]+)?$", VERSION, default)
+        default = _without_version(default, version)
     return InputTerms(
         type=entry.get("type", "string"),
         mandatory="default" not in entry,
@@ -223,11 +153,23 @@ def _input_terms(
     )
 
 
-def _job_terms(job: Mapping[str, Any]) -> JobTerms:
+def _without_version(text: str, version: str) -> str:
+    """The version at the end of an image, a requirement or the name of a component, with digest and hash, replaced."""
+    return re.sub(
+        rf"(?<=[:=@]){re.escape(version)}(?:@sha256:[0-9a-f]+| --hash=sha256:[0-9a-f]+)?$", lambda _: VERSION, text
+    )
+
+
+def _job_terms(job: Mapping[str, Any], version: str) -> JobTerms:
     artifacts = _mapping(job.get("artifacts"))
     retry = job.get("retry")
     retry = retry if isinstance(retry, Mapping) else {"max": retry or 0}
     allowed = job.get("allow_failure", False)
+    variables = _mapping(job.get("variables"))
+    interruptible = job.get("interruptible", False)
+    others = {key: value for key, value in job.items() if key not in _HELD | _SHOWN_BY_SITUATIONS}
+    others |= {f"artifacts:{key}": value for key, value in artifacts.items() if key not in _ARTIFACTS}
+    others |= {f"retry:{key}": value for key, value in retry.items() if key not in {"max", "exit_codes"}}
     return JobTerms(
         paths=tuple(sorted(artifacts.get("paths", ()))),
         reports={kind: _text(path) for kind, path in _mapping(artifacts.get("reports")).items()},
@@ -238,30 +180,52 @@ def _job_terms(job: Mapping[str, Any]) -> JobTerms:
         retried=_codes(retry.get("exit_codes")),
         retries=retry.get("max", 0),
         allowed=_codes(allowed.get("exit_codes")) if isinstance(allowed, Mapping) else bool(allowed),
-        id_tokens={name: _text(_mapping(token).get("aud")) for name, token in _mapping(job.get("id_tokens")).items()},
+        id_tokens={
+            name: tuple(sorted(_texts(_mapping(token).get("aud"))))
+            for name, token in _mapping(job.get("id_tokens")).items()
+        },
+        image=_without_version(_text(job.get("image", "")), version),
+        stage=_text(job.get("stage", "")),
+        script=_texts(job.get("script")),
+        after_script=_texts(job.get("after_script")),
+        installs=bool(job.get("before_script")),
+        interruptible=interruptible if isinstance(interruptible, bool) else _text(interruptible),
+        expire_in=_text(artifacts.get("expire_in", "")),
+        exclude=tuple(sorted(_texts(artifacts.get("exclude")))),
+        resource_group=_text(job.get("resource_group", "")),
+        environment=_text(job.get("environment", "")),
+        inherit=_text(job.get("inherit", "")),
+        variables={name: _variable(value, version) for name, value in variables.items()},
+        others={name: _text(value) for name, value in others.items()},
     )
 
 
+def _variable(value: object, version: str) -> str:
+    """The value as septum gets it; GitLab replaces variables in it unless the YAML says `expand: false`."""
+    entry = value if isinstance(value, Mapping) else {"value": value}
+    text = _text(entry.get("value", ""))
+    if text == version:
+        text = VERSION
+    text = _without_version(text, version)
+    # Nothing is replaced where nothing can be: in a fixed value without a dollar sign.
+    plain = entry.get("expand", True) is False or not re.search(r"\$|%", text)
+    return text if plain else EXPANDED + text
+
+
 def _choices(
-    body: Mapping[str, Any],
-    inputs: Mapping[str, InputTerms],
-    defaults: Mapping[str, str],
-    usual: Mapping[str, JobTerms],
+    body: Mapping[str, Any], inputs: Mapping[str, InputTerms], defaults: Mapping[str, str], version: str
 ) -> dict[str, dict[str, JobTerms]]:
-    """What the other options of an input change; an option chooses by its place in the name of a hidden CI job."""
+    """All CI jobs for the other options of an input; an option chooses by its place in the name of a hidden CI job."""
     switches = json.dumps([_mapping(job).get("extends") for job in body.values()])
     found = {}
-    for name in sorted(set(_REFERENCE.findall(switches))):
+    for name in sorted(set(REFERENCE.findall(switches))):
         for option in inputs[name].options if name in inputs else ():
-            jobs = _jobs(body, {**defaults, name: str(option)})
-            terms = {job: _job_terms(merged) for job, merged in jobs.items()}
-            if changed := {job: made for job, made in terms.items() if made != usual[job]}:
-                found[f"{name}={option}"] = changed
+            found[f"{name}={option}"] = _jobs(body, {**defaults, name: str(option)}, version)
     return found
 
 
-def _jobs(body: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    return {name: _merged(name, body, values, ()) for name in body if not name.startswith(".")}
+def _jobs(body: Mapping[str, Any], values: Mapping[str, str], version: str) -> dict[str, JobTerms]:
+    return {name: _job_terms(_merged(name, body, values, ()), version) for name in body if not name.startswith(".")}
 
 
 def _merged(name: str, body: Mapping[str, Any], values: Mapping[str, str], above: tuple[str, ...]) -> dict[str, Any]:
@@ -297,34 +261,9 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
+def _texts(value: object) -> tuple[str, ...]:
+    return () if value is None else tuple(map(_text, value)) if isinstance(value, list) else (_text(value),)
+
+
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def to_json(contract: Contract) -> str:
-    """The contract as it is committed: sorted, and so the same for the same promise."""
-    return json.dumps(asdict(contract), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def from_json(text: str, name: str) -> Contract:
-    """Read a contract.
-
-    Args:
-        text: What `to_json` gave.
-        name: Where it comes from, for messages.
-
-    Raises:
-        ContractError: It is not a contract.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(Contract).validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise ContractError(
-            f"{name} is not a contract of this library",
-            evidence=f"{where}: {first['msg']}"[:400],
-            fix="name a release that has components/contract.json, or a file that  septum component contract  wrote",
-        ) from error

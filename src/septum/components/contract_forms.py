@@ -1,11 +1,15 @@
 """Whether a regular expression allows at least what another one did. Pure.
 
-In general nobody can say that by looking at two expressions. Said is what follows from their alternatives alone.
+In general nobody can say that by looking at two expressions. Said is what follows from their alternatives
+and the bounds of repetitions alone.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+
+_BOUNDS = re.compile(r"\{([0-9]+)(,[0-9]*)?\}")
 
 
 def provably_wider(old: str | None, new: str | None) -> bool:
@@ -23,9 +27,31 @@ def provably_wider(old: str | None, new: str | None) -> bool:
     if old is None:
         return False
     # A flag such as (?i) reaches over alternatives.
-    if any("(?" in text.replace("(?:", "") for text in (old, new)):
+    if any("(?" in text.replace("(?:", "") or r"\Q" in text for text in (old, new)):
         return old == new
-    return alternatives(old) <= alternatives(new)
+    known = alternatives(new)
+    return all(part in known or any(_repeats_more(part, other) for other in known) for part in alternatives(old))
+
+
+def _repeats_more(old: str, new: str) -> bool:
+    """Whether two alternatives differ in nothing but bounds of repetitions, such as `{0,31}`, and these got wider."""
+    (before, some), (after, more) = _repetitions(old), _repetitions(new)
+    return before == after and all(
+        low >= lower and high <= higher for (low, high), (lower, higher) in zip(some, more, strict=True)
+    )
+
+
+def _repetitions(text: str) -> tuple[tuple[str, ...], list[tuple[float, float]]]:
+    """What stands between the repetitions with bounds, and these."""
+    between, bounds, start = [], [], 0
+    for index, letter, _ in _walk(text):
+        match = _BOUNDS.match(text, index) if letter == "{" else None
+        if match:
+            low = float(match[1])
+            bounds.append((low, low if match[2] is None else float(match[2][1:] or "inf")))
+            between.append(text[start:index])
+            start = match.end()
+    return (*between, text[start:]), bounds
 
 
 def alternatives(regex: str) -> frozenset[str]:

@@ -10,14 +10,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from septum.components.contract import ComponentTerms, Contract
-from septum.components.contract_diff import Bump, Change, Kind, differences, smallest_bump
+from septum.components.contract_change import Bump, Change, Kind
+from septum.components.contract_diff import differences, smallest_bump
+from septum.components.contract_situations import FORK, flat
+from septum.components.contract_terms import ComponentTerms, Contract
 from septum.components.model import Deprecation
 from septum.errors import ContractError
 
 KINDS: tuple[Kind, ...] = ("Added", "Changed", "Deprecated", "Removed")
 _HEADING = re.compile(r"^## \[(?P<name>[^\]]+)\](?: - (?P<date>\d{4}-\d{2}-\d{2}))?", re.MULTILINE)
 _NUMBER = "\0"
+_BREAKS = frozenset({"Changed", "Removed"})
+"""The sections that users read before they take a new version."""
 _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?(?:[-+.a-z][0-9A-Za-z.+-]*)?")
 
 
@@ -75,9 +79,18 @@ def judge(old: Contract | None, new: Contract, changelog: str) -> tuple[str, ...
         One complaint a line, with what to do; empty if the commit may be released.
     """
     if old is None:
-        return tuple(_deprecations(None, new))
+        return (*_forks(new), *_deprecations(None, new))
     changes = differences(old, new)
-    return (*_version(old, new, changes), *_silent(changes, old, changelog), *_deprecations(old, new))
+    return (*_forks(new), *_version(old, new, changes), *_silent(changes, old, changelog), *_deprecations(old, new))
+
+
+def _forks(new: Contract) -> Iterator[str]:
+    """No version is large enough for a CI job that runs the code of strangers."""
+    for name, terms in new.components.items():
+        for (given, situation), jobs in flat(terms.situations).items():
+            if situation == FORK and jobs:
+                names = ", ".join(f"`{job}`" for job in sorted(jobs))
+                yield f"component `{name}` runs {names} in a {FORK} (with {given}): that must never be"
 
 
 def _version(old: Contract, new: Contract, changes: Sequence[Change]) -> Iterator[str]:
@@ -98,32 +111,53 @@ def releases(changelog: str) -> tuple[Version, ...]:
     return tuple(sorted((version_from(name) for name in dated if _VERSION.fullmatch(name)), reverse=True))
 
 
-def entries_since(changelog: str, released: Version) -> tuple[str, ...]:
+class Entry(NamedTuple):
+    """One entry of the changelog.
+
+    Attributes:
+        text: In one line.
+        section: The heading that it stands under, such as `Changed`; empty if there is none.
+    """
+
+    text: str
+    section: str
+
+    def says(self, change: Change) -> bool:
+        """Whether it names what has changed, and breaks with an old promise as openly as it should."""
+        names = _names(self.text)
+        open_enough = change.bump < Bump.MAJOR or self.section in _BREAKS or self.text.startswith("- **Breaking")
+        of_component = not change.component or bool({change.component, "*"} & names)
+        return open_enough and of_component and change.subject in names
+
+
+def entries_since(changelog: str, released: Version) -> tuple[Entry, ...]:
     """The entries about what is newer than a release, each as one line.
 
     Args:
         changelog: The text of `CHANGELOG.md`.
         released: The release. Counted are `[Unreleased]`, and the sections of later versions.
     """
-    found: list[str] = []
+    found: list[Entry] = []
     headings = [*_HEADING.finditer(changelog)]
     ends = [*(heading.start() for heading in headings[1:]), len(changelog)]
     for heading, end in zip(headings, ends, strict=False):
-        name = heading["name"]
+        name, section = heading["name"], ""
         if name == "Unreleased" or (_VERSION.fullmatch(name) and version_from(name) > released):
-            items = re.split(r"^(?=- |#)", changelog[heading.end() : end], flags=re.MULTILINE)
-            found += [" ".join(item.split()) for item in items if item.startswith("- ")]
+            for item in re.split(r"^(?=- |#)", changelog[heading.end() : end], flags=re.MULTILINE):
+                if item.startswith("- "):
+                    found.append(Entry(text=" ".join(item.split()), section=section))
+                elif item.startswith("#"):
+                    section = item.partition("\n")[0].strip("# ")
     return tuple(found)
 
 
 def _silent(changes: Sequence[Change], old: Contract, changelog: str) -> Iterator[str]:
-    entries = [_names(entry) for entry in entries_since(changelog, version_from(old.version))]
-    unsaid = []
-    for change in changes:
-        of_component = {change.component, "*"} if change.component else set()
-        if not any(change.subject in names and (not of_component or of_component & names) for names in entries):
-            unsaid.append(change)
-    yield from (f"CHANGELOG.md does not say: {sentence}" for sentence in _sentences(unsaid))
+    entries = entries_since(changelog, version_from(old.version))
+    unsaid = [change for change in changes if not any(entry.says(change) for entry in entries)]
+    for bump in sorted(Bump, reverse=True):
+        where = ", under Changed or Removed, or after **Breaking**" if bump is Bump.MAJOR else ""
+        of_bump = [change for change in unsaid if change.bump is bump]
+        yield from (f"CHANGELOG.md does not say{where}: {sentence}" for sentence in _sentences(of_bump))
 
 
 def _names(entry: str) -> set[str]:
