@@ -215,6 +215,9 @@ def test_the_first_pipeline_of_the_component_has_nothing_to_compare_with(
     assert main(["compare"]) == 52
 
     monkeypatch.setenv("SEPTUM_COMPONENT", "compare@0.1.0")
+    monkeypatch.setenv("SEPTUM_PREFIX", "septum-")
+    monkeypatch.setenv("SEPTUM_STATE", ".septum/septum-")
+    monkeypatch.setenv("SEPTUM_REPORTS", ".septum-reports/septum-")
     assert main(["compare"]) == 0
     assert "nothing to compare with" in capsys.readouterr().out
     monkeypatch.setenv("SEPTUM_REFERENCE", "tag:v1")

@@ -237,6 +237,7 @@ def test_no_ci_job_runs_for_a_fork_even_if_merge_requests_are_asked_for(image: s
     fork = SOURCES["merge request of a fork"]
 
     assert previewing.of("analysis", {**given, "credentials": "everywhere"}, situation=fork) == {}
+    del given["wait"]
     assert previewing.of("run", {**given, "without-credentials": "local"}, situation=fork) == {}
 
 

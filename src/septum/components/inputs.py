@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from septum.components.model import LOCAL, OWN_IMAGE, Input
-from septum.credentials.choose import NO_BROKER
+from septum.components.model import LOCAL, NO_BROKER, OWN_IMAGE, Input
 from septum.patience import DELAYS_MIN, HOLD, HOP_COUNTS, HOPS
 
 TASTE_PARTS = 3

@@ -28,6 +28,9 @@ HOP_EXPIRY = "2 days"
 Short, since each hop leaves all outputs that are here so far.
 """
 
+NO_BROKER = "septum-unused"
+"""The audience of a token that nobody takes."""
+
 LOCAL = "local"
 """The cluster that is the CI job itself."""
 

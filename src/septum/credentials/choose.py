@@ -10,12 +10,10 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
+from septum.components.model import NO_BROKER
 from septum.credentials.secret import Secret
 from septum.credentials.variables import read_text, read_variable
 from septum.errors import CredentialMissingError
-
-NO_BROKER = "septum-unused"
-"""The audience of a token that nobody takes."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
