@@ -12,9 +12,9 @@ import pytest
 from token_files import make_token  # type: ignore[import-not-found]
 
 from septum.clusters.profile import Profile
+from septum.components.model import NO_BROKER
 from septum.credentials.broker import BrokerEosToken, BrokerProxy, BrokerToken
 from septum.credentials.choose import (
-    NO_BROKER,
     make_known,
     providers,
     require_variables,
