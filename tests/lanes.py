@@ -1,4 +1,4 @@
-"""A pytest plugin (`-p tests.lanes -n 2`): two processes share the tests, a file at a time; what has a pool comes last.
+"""A pytest plugin (`-p tests.lanes`): what has a pool comes last; with `-n 2`, two processes share the files.
 
 Tests on a pool have leases, tickets and tokens that run out, so one process has all of them, and the machine then;
 before, both have something to compute.
