@@ -7,8 +7,9 @@ import os
 import signal
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def merge_files(
     policies: Mapping[str, str],
     jobs: int = 1,
     environ: Mapping[str, str],
+    told: Callable[[int], None] = lambda _: None,
 ) -> Done:
     """Merge files into a new one, verify it, and put it into its place.
 
@@ -56,6 +58,7 @@ def merge_files(
         policies: The relaxed policies by name.
         jobs: Processes that read; of use to the strict engine with exact sums.
         environ: Where `hadd` is looked for.
+        told: Is told how many more files are read.
 
     Raises:
         UsageError: The target is among the sources, or two sources are the same file.
@@ -77,7 +80,7 @@ def merge_files(
             engine = choose(files[names[0]], name=target.name, environ=environ, policies=policies, wish=wish)
             if isinstance(engine, Strict):
                 engine = Strict(policies, early=False, digests=False)
-            finished = _merge(engine, made, files, jobs)
+            finished = _merge(engine, made, files, jobs, told)
             size_b, sha256 = measure(made.path)
             with made.path.open("rb") as stream:
                 os.fsync(stream.fileno())
@@ -163,9 +166,11 @@ def _head(path: Path) -> tuple[int, bytes]:
         ) from error
 
 
-def _merge(engine: Engine, target: Target, files: Mapping[str, Path], jobs: int) -> Finished:
+def _merge(
+    engine: Engine, target: Target, files: Mapping[str, Path], jobs: int, told: Callable[[int], None]
+) -> Finished:
     if isinstance(engine, Strict):
-        merging = _merge_strict(engine, target, files, jobs)
+        merging = _merge_strict(engine, target, files, jobs, told)
         return merging.finish()
     other = engine.begin(target)
     if isinstance(engine, Hadd) and isinstance(other, RangeMerging) and _only_rows(list(files.values())):
@@ -174,6 +179,7 @@ def _merge(engine: Engine, target: Target, files: Mapping[str, Path], jobs: int)
         for name, path in files.items():
             other.add(name, engine.read(path, name=str(path)), sha256="")
             other.ready()
+            told(1)
         return other.finish()
     finally:
         if isinstance(other, RangeMerging):
@@ -187,26 +193,32 @@ def _only_rows(paths: Sequence[Path]) -> bool:
     return sum(len(str(path)) for path in paths) < _COMMAND_B and set(kinds_in(paths[0]).values()) <= ROWS
 
 
-def _merge_strict(engine: Strict, target: Target, files: Mapping[str, Path], jobs: int) -> StrictMerging:
+def _merge_strict(
+    engine: Strict, target: Target, files: Mapping[str, Path], jobs: int, told: Callable[[int], None]
+) -> StrictMerging:
     ordered = target.policies.get("sums") == "plain"
     count = 1 if ordered else max(1, min(jobs, len(files)))
     names = list(files)
     shares = [names[number * len(names) // count : (number + 1) * len(names) // count] for number in range(count)]
     helpers = [_Helper(target, {name: files[name] for name in share}) for share in shares[1:]]
     try:
-        merging = _add_all(engine, target, {name: files[name] for name in shares[0]})
-        for helper in helpers:
+        merging = _add_all(engine, target, {name: files[name] for name in shares[0]}, told)
+        for helper, share in zip(helpers, shares[1:], strict=True):
             merging.join(helper.result(engine))
+            told(len(share))
     finally:
         for helper in helpers:
             helper.stop()
     return merging
 
 
-def _add_all(engine: Strict, target: Target, files: Mapping[str, Path]) -> StrictMerging:
+def _add_all(
+    engine: Strict, target: Target, files: Mapping[str, Path], told: Callable[[int], None] = lambda _: None
+) -> StrictMerging:
     merging = engine.begin(target)
     for name, path in files.items():
         merging.add(name, engine.read(path, name=str(path)), sha256="")
+        told(1)
     return merging
 
 
@@ -231,6 +243,8 @@ class _Helper:
             target=_work, args=(theirs, dict(files), self._plain_target()), daemon=True, name="septum-merge"
         )
         # Ctrl-C reaches every process of a terminal. Ours ends the others itself, in order and without their words.
+        # Python's own tracker first: where it is started on the way, it lets the signal through again.
+        resource_tracker.ensure_running()
         masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()

@@ -6,20 +6,28 @@ verified, ends it.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from septum.errors import MergeFailedError, UnexpectedFileError
+from septum.errors import MergeFailedError, ProductError, UnexpectedFileError
 from septum.ledger import StoredOutput
+from septum.manifest import COMMAND, OwnMerge
 from septum.merge.engine import Engine, Merging, Reading, Target
+from septum.merge.kinds import Kinds, object_paths
 from septum.plan import Merge, Part, Plan
 from septum.provenance.stamp import stamp
 from septum.verify import measure
 
 if TYPE_CHECKING:
+    from septum.merge.command import HandOver, Way
+    from septum.merge.product import Checked
     from septum.merge.strict.merging import Strict
+    from septum.merge.summary import FileSummary
 
 Choose = Callable[[Path, str], Engine]
 """The engine for an output: from its first file, and how messages name that one: by part and path."""
@@ -37,6 +45,7 @@ class Result:
         objects: Class and entries of each object.
         stamp: What stands inside of it.
         engine: What merged it.
+        own: The framework's own merge, if the plan has one for this result.
     """
 
     name: str
@@ -48,6 +57,7 @@ class Result:
     objects: Mapping[str, tuple[str, float]]
     stamp: str = ""
     engine: str = ""
+    own: OwnMerge | None = None
 
 
 class Merger:
@@ -58,10 +68,11 @@ class Merger:
         choose: Gives the engine of an output.
         outputs: The folder of the verified outputs.
         scratch: A folder of its own for partial merges.
+        way: How frameworks' own merges are run; needed for a plan that has one.
     """
 
-    def __init__(self, plan: Plan, choose: Choose, *, outputs: Path, scratch: Path) -> None:
-        self._plan, self._choose, self._outputs, self._scratch = plan, choose, outputs, scratch
+    def __init__(self, plan: Plan, choose: Choose, *, outputs: Path, scratch: Path, way: Way | None = None) -> None:
+        self._plan, self._choose, self._outputs, self._scratch, self._way = plan, choose, outputs, scratch, way
         self._stored: dict[tuple[str, int], StoredOutput] = {}
         self._failed: set[str] = set()
         self._engines: dict[int, Engine] = {}
@@ -70,6 +81,7 @@ class Merger:
         for merge in plan.merges:
             for part in merge.parts:
                 self._merges_of.setdefault((part, merge.output), []).append(merge)
+        self._objects: dict[str, Kinds] = {}
         self.contents: dict[tuple[str, int], str] = {}
         """The sha256 of what each merged output holds, by part and number of the output."""
 
@@ -84,7 +96,7 @@ class Merger:
             EngineMissingError: What would merge it is not installed.
         """
         output = self._plan.outputs[number]
-        name = f"{part.describe()}: {output.path}"
+        name = self._describe(part, number)
         if number in self._plan.merged_outputs:
             return self._engine(number, path, name).read(path, name=name, expected=output.objects)
         if not output.path.endswith(".root"):
@@ -120,7 +132,13 @@ class Merger:
             for part, digest in found.parts.items():
                 held.setdefault((part, merge.output), []).append(merge.result)
                 self.contents[part, merge.output] = digest
+        if self._by_groups:
+            return set()  # what each part has does not stand in a checkpoint
         return {key for key, results in held.items() if len(results) == len(self._merges_of[key])}
+
+    @property
+    def _by_groups(self) -> bool:
+        return dict(self._plan.policies).get("missing-objects") == "groups"
 
     def _strict(self, number: int) -> Strict:
         from septum.merge.strict.merging import Strict
@@ -136,6 +154,8 @@ class Merger:
         for number, reading in readings.items():
             for merge in self._merges_of.get((part, number), ()):
                 merging = self._merging(merge)
+                if self._by_groups:
+                    self._objects.setdefault(merge.result, Kinds()).add(part, object_paths(reading))
                 if part not in getattr(merging, "parts", ()):
                     self._add(merging, part, number, reading)
             if (part, number) in self._merges_of:
@@ -155,14 +175,16 @@ class Merger:
         return Target(
             name=merge.result,
             parts=merge.parts,
-            describe={part: f"{self._plan.by_id[part].describe()}: {self._plan.outputs[merge.output].path}"
-                      for part in merge.parts},
+            describe={part: self._describe(self._plan.by_id[part], merge.output) for part in merge.parts},
             source=lambda part: self._checked(part, merge.output),
             stamp=lambda parts: stamp(self._plan.work, parts),
             scratch=self._scratch,
             key=str(self._plan.merges.index(merge)),
             policies=dict(self._plan.policies),
         )  # fmt: skip
+
+    def _describe(self, part: Part, number: int) -> str:
+        return f"{part.describe()}: {self._plan.output_path(part, number)}"
 
     def fail(self, part: str) -> None:
         """Know that a part will not deliver."""
@@ -199,12 +221,16 @@ class Merger:
             StructureError: Parts differ in structure.
             MergeFailedError: The engine failed.
             NotConservedError: A merged file does not hold the sum of its parts.
+            HandedOver: A framework's own merge is to be run elsewhere.
+            MergeCommandError: A framework's own merge failed, or gave something else than the sum of the parts.
         """
         self.check_folder()
         results = []
         for merge in self._plan.merges:
             progress(merge.result)
             results.append(self._finish_one(merge))
+        if any(merge.command is not None for merge in self._plan.merges):
+            return self._by_commands(results, progress)
         return results
 
     def check_folder(self) -> None:
@@ -229,6 +255,8 @@ class Merger:
         for part in merge.parts:
             if (part, merge.output) in self._stored:
                 self._checked(part, merge.output)
+        if merge.result in self._objects:
+            self._objects[merge.result].check(lambda part: self._describe(self._plan.by_id[part], merge.output))
         finished = self._mergings[merge.result].finish()
         path = self._target(merge).path
         size_b, sha256 = measure(path)
@@ -244,3 +272,82 @@ class Merger:
             stamp=finished.stamp,
             engine=self._engines[merge.output].name,
         )
+
+    # ── frameworks' own merges ──────────────────────────────────────────────────────────────────────────────────
+
+    def _by_commands(self, sums: Sequence[Result], progress: Callable[[str], None]) -> list[Result]:
+        """Put what the frameworks' own merges wrote in the place of the sums that it was compared with."""
+        from septum.merge.command import HandOver, get_products
+
+        of = self._plan.by_result
+        own = [total for total in sums if of[total.name].command is not None]
+        if self._plan.whole_count is not None:  # a choice of parts: such a command wants the complete set
+            return [replace(total, own=_not_run(of[total.name])) if total in own else total for total in sums]
+        if self._way is None or any(total.missing for total in own):
+            raise MergeFailedError(
+                "merge: a framework's own merge runs over the complete set", fix="run the missing parts again"
+            )
+        handed = {
+            total.name: HandOver(
+                self._scratch / f"command-{self._plan.merges.index(of[total.name])}",
+                self._plan,
+                of[total.name],
+                self._stored,
+                outputs=self._outputs,
+                way=self._way,
+            )
+            for total in own
+        }
+        get_products(list(handed.values()), self._way, folder=self._scratch, progress=progress)
+        return [self._product(total, handed[total.name]) if total.name in handed else total for total in sums]
+
+    def _product(self, total: Result, handed: HandOver) -> Result:
+        """What the command wrote, after its comparison with the sum of the parts."""
+        product = handed.product
+        from septum.merge.command import first_word
+        from septum.merge.product import Sum, check
+
+        merge = self._plan.by_result[total.name]
+        measure_of = Sum(path=total.path, sha256=total.sha256, stamp=total.stamp, objects=tuple(total.objects))
+        try:
+            found: Checked = check(product, measure_of, merge, lambda path, name: self._read_product(merge, path, name))
+        except ProductError as error:
+            if not (said := handed.said()):
+                raise
+            evidence = f"{error.evidence}\nthe end of the command's log:\n{said}"
+            raise ProductError(error.what, evidence=evidence, fix=error.fix) from error
+        # Under a name of its own: what is published is moved, and a collect that is started again wants this one.
+        path = total.path.with_name(f"product-{total.path.name}")
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.link(product, path)
+        if not path.is_file():
+            shutil.copyfile(product, path)
+        size_b, sha256 = measure(path)
+        return replace(
+            total,
+            path=path,
+            size_b=size_b,
+            sha256=sha256,
+            objects=found.objects,
+            stamp="",
+            engine=COMMAND + first_word(merge.command or ""),
+            own=found.own,
+        )
+
+    def _read_product(self, merge: Merge, path: Path, name: str) -> FileSummary:
+        if merge.result.endswith(".root"):
+            from septum.merge.rootfile import summarize
+
+            # A framework may add graphs, text, whole workspaces: all of that is listed, and not added up.
+            return summarize(path, name=name, unchecked=True, marks=False)
+        from septum.merge.choice import FormatEngine
+
+        engine = self._engines[merge.output]
+        if not isinstance(engine, FormatEngine):
+            raise MergeFailedError(f"merge: {name}: nothing reads such a file", fix="give the result a known ending")
+        return engine.read(path, name=name)
+
+
+def _not_run(merge: Merge) -> OwnMerge:
+    return OwnMerge(command=merge.command or "", at=merge.at, product=merge.product, changes=merge.changes)

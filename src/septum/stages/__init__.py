@@ -6,6 +6,7 @@ Each stage takes its options and a function that takes lines for people, and ret
 from septum.stages.cancel import cancel
 from septum.stages.collect import Collected, check_engines, collect, is_collected, retire_results
 from septum.stages.prepare import make_plan, prepare
+from septum.stages.record import lay_recorder
 from septum.stages.submit import Submitted, submit
 from septum.stages.sweep import Swept, sweep
 from septum.stages.wiring import Options
@@ -19,6 +20,7 @@ __all__ = [
     "check_engines",
     "collect",
     "is_collected",
+    "lay_recorder",
     "make_plan",
     "prepare",
     "retire_results",

@@ -32,6 +32,7 @@ from septum.stages.wiring import (
     make_receipt,
     open_backend,
     open_credentials,
+    secret_names,
     tag_of,
 )
 from septum.state import Receipt, State
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from septum.credentials import Credentials
     from septum.finish import Finished
     from septum.ledger import Ledger
+    from septum.merge.command import Way
     from septum.merge.engine import Engine
     from septum.outcome import Outcome
     from septum.publish import Facts
@@ -78,6 +80,7 @@ def collect(options: Options, say: Say, clock: Clock) -> Collected:
 
     Raises:
         SeptumError: There is no result; the result folder says why and holds nothing that looks whole.
+        HandedOver: The sums are made, and a framework's own merge is to be run elsewhere.
     """
     with State(options.state).locked():
         return _collect_locked(options, say, clock)
@@ -254,7 +257,8 @@ def _collect(
     def choose_engine(path: Path, name: str) -> Engine:
         return choose(path, name=name, environ=options.environ, policies=policies)
 
-    merger = Merger(run.plan, choose_engine, outputs=run.outputs, scratch=run.folder / "merge")
+    way = _way_of_commands(run.plan, profile, options, clock)
+    merger = Merger(run.plan, choose_engine, outputs=run.outputs, scratch=run.folder / "merge", way=way)
     with (
         noting_signals() as came,
         open_credentials(profile, options, say) as supervisor,
@@ -286,6 +290,24 @@ def _collect(
         published = settle(outcome, merger.contents, supervisor.credentials)
         _clear_up(backend, outcome, options, say)
     return outcome, published
+
+
+def _way_of_commands(plan: Plan, profile: Profile, options: Options, clock: Clock) -> Way | None:
+    """How frameworks' own merges are run, in the environment of `prepare`; None where the plan has none."""
+    if all(merge.command is None for merge in plan.merges):
+        return None
+    from septum.environment import for_user_code
+    from septum.merge.command import DEADLINE_S, Way
+
+    def left_s() -> float:
+        return DEADLINE_S if options.until_s is None else max(60.0, options.until_s - clock.now())
+
+    return Way(
+        root=options.root,
+        environ=for_user_code(options.environ, secrets=secret_names(plan.publish, profile)),
+        left_s=left_s,
+        hand_over=options.hand_over,
+    )
 
 
 def _clear_up(backend: Backend, outcome: Outcome, options: Options, say: Say) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from septum.errors import ConfigError, PrepareError, StateError
-from septum.ledger import ENDED
+from septum.assembly import choose
+from septum.errors import PlanError, PrepareError
 from septum.plan import Plan
-from septum.stages.wiring import Options, Say, load_profile, secret_names
+from septum.stages.reading import read_analysis
+from septum.stages.record import RECORDING, below, captured_plan, record
+from septum.stages.wiring import Options, Say, load_profile, refuse_unfinished, secret_names
 from septum.state import State
 
 if TYPE_CHECKING:
@@ -23,83 +23,76 @@ def make_plan(options: Options, *, only: str | None = None) -> Plan:
 
     Args:
         options: The options.
-        only: Which parts to keep, see `septum.planning.choose`; all without.
+        only: Which parts to keep, see `septum.assembly.choose`; all without.
 
     Raises:
         ConfigError: `septum.yaml` is wrong.
         PlanError: No complete plan follows from it.
     """
-    return _plan_of(_read(options), options, only)
+    return _plan_of(read_analysis(options), options, only)
 
 
 def _plan_of(analysis: Analysis, options: Options, only: str | None) -> Plan:
     from septum import planning
 
-    own = [name for name in (_below(options.state, options.root), _below(options.result, options.root)) if name]
+    if analysis.framework is not None:
+        raise PlanError(
+            "plan: its parts are the jobs that the framework submits, and it has to run first",
+            fix="septum prepare",
+        )
+    own = [name for name in (below(options.state, options.root), below(options.result, options.root)) if name]
     plan = planning.make_plan(analysis, options.root, image=options.image, leave_out=own)
-    return planning.choose(plan, only) if only is not None else plan
+    return choose(plan, only) if only is not None else plan
 
 
-def _read(options: Options) -> Analysis:
-    from septum import yamltext
-    from septum.config import Analysis
-    from septum.validation import validate
-
-    return validate(Analysis, yamltext.read(options.config, ConfigError, str(options.config)), error=ConfigError)
-
-
-def _below(folder: Path, root: Path) -> str:
-    with contextlib.suppress(ValueError):
-        below = folder.resolve().relative_to(root.resolve()).as_posix()
-        return "" if below == "." else below
-    return ""
-
-
-def prepare(options: Options, say: Say, *, only: str | None = None) -> Plan:
+def prepare(options: Options, say: Say, *, only: str | None = None, recorded: bool = False) -> Plan:
     """Run the user's own preparation, make the plan, and write it with its inputs into an empty state folder.
 
     `septum.yaml` is read once, before the preparation: a line that rewrites it does not change the plan of this run.
 
+    Args:
+        options: The options.
+        say: Takes lines for people.
+        only: Which parts to keep, see `septum.assembly.choose`; all without.
+        recorded: The framework has run already, and what it submitted stands in the state folder.
+
     Raises:
-        PrepareError: A line under `prepare` failed.
+        PrepareError: A line under `prepare`, or of the script of a framework, failed.
+        CaptureError: What a framework submitted cannot be run.
         StateError: The state folder holds a run that has not ended.
         ProfileError: There is no such cluster; better known now than after an hour of preparation.
         CredentialExposedError: The plan, or a file that it sends, holds a credential.
     """
+    from septum import files
     from septum.credentials.choose import make_known
     from septum.credentials.lint import lint_plan
 
     profile = load_profile(options, complete=False)
-    analysis = _read(options)
+    analysis = read_analysis(options)
     state = State(options.state)
     with state.locked():
-        _refuse_unfinished(state)
-        _run_preparation(analysis, profile, options, say)
-        plan = _plan_of(analysis, options, only)
+        refuse_unfinished(state)
+        if analysis.framework is None:
+            _run_preparation(analysis, profile, options, say)
+            plan, place = _plan_of(analysis, options, only), files.below(options.root)
+        else:
+            if not recorded:
+                state.clear()
+                record(analysis, profile, state, options, say)
+            captured = captured_plan(analysis, profile, state, options, say)
+            plan = choose(captured.plan, only) if only is not None else captured.plan
+            place = captured.place
         make_known(profile, options.environ)
-        lint_plan(plan, options.root)
-        state.clear()
-        state.store_plan(plan, options.root)
+        lint_plan(plan, place)
+        state.clear(but=(RECORDING,))
+        state.store_plan(plan, place)
+        state.settle_recording()
     return plan
 
 
-def _refuse_unfinished(state: State) -> None:
-    if not (state.folder / "receipt.json").is_file():
-        return
-    receipt = state.load_receipt()
-    with state.open_ledger() as ledger:
-        unfinished = [row for row in ledger.rows() if not row.state.final and ENDED not in ledger.facts()]
-    if receipt.schedd and unfinished:
-        raise StateError(
-            f"state: {state.folder} holds a run on {receipt.cluster} that has not ended",
-            evidence=f"{len(unfinished)} parts are open; tag {receipt.tag}",
-            fix="end it first: 'septum collect' brings it home, 'septum cancel' removes its jobs",
-        )
-
-
 def _run_preparation(analysis: Analysis, profile: Profile, options: Options, say: Say) -> None:
+    from septum.assembly import publish_of
     from septum.environment import for_user_code
-    from septum.planning import publish_of
 
     if not analysis.prepare:
         return

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from septum.backends.base import Run
-from septum.errors import ConfigError, StateError
-from septum.feed import Feeder
+from septum.errors import ConfigError, PartImageError, StateError
+from septum.feed import PILOT, Feeder
 from septum.ledger import ENDED
 from septum.plan import Plan
 from septum.signals import removing_on_signal
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from septum.clusters.profile import Profile
     from septum.collect import Clock
     from septum.credentials import Credentials
+    from septum.images.resolve import Resolved
     from septum.ledger import Ledger
 
 
@@ -79,15 +80,23 @@ def _submit(options: Options, say: Say, clock: Clock) -> Submitted:
     if plan.publish is not None:
         check_before(plan.publish, [merge.result for merge in plan.merges], options.environ)
     _announce_image(plan, profile, say)
-    state.write_values(plan, image=image_on_worker(plan, profile))
+    resolved = _resolve_image(plan, profile, options, say)
+    image_id = resolved.image_id if resolved is not None else ""
+    state.write_values(plan, image=image_on_worker(plan, profile), image_id=image_id)
     receipt = make_receipt(plan, tag, profile, options, now_s=clock.now())
+    if resolved is not None:
+        receipt = replace(receipt, image_digest=resolved.digest, image_id=image_id, image_unknown=resolved.unknown)
     with state.open_ledger() as ledger:
         ledger.begin(plan_hash=plan.hash, tag=tag, parts=(part.id for part in plan.parts), now_s=clock.now())
         _check_earlier(state, ledger, plan, profile, options)
+        if options.pilot and len(plan.parts) > 1:
+            ledger.note(PILOT, plan.parts[0].id)
         if profile.method == "local":
             # They are processes of the septum that collects.
             state.store_receipt(receipt)
-            return Submitted(receipt=receipt, new=len(ledger.rows(PartState.PLANNED)), attached=0)
+            planned = {row.id for row in ledger.rows(PartState.PLANNED)}
+            waiting = len(planned) - 1 if ledger.facts().get(PILOT) in planned else 0
+            return Submitted(receipt=receipt, new=len(planned) - waiting, attached=0, waiting=waiting)
         with open_credentials(profile, options, say) as supervisor:
             supervisor.credentials.require_life(clock.now(), _needed_s(plan, profile) + options.gap_s)
             lint_sent(plan, sorted(run.sent.glob("*.tar*")))
@@ -133,6 +142,31 @@ def _check_access(profile: Profile, credentials: Credentials, run: Run, say: Say
 def _announce_image(plan: Plan, profile: Profile, say: Say) -> None:
     if plan.image and profile.image_method == "none":
         say(f"note: cluster {profile.name} starts no images; the parts run as they are, not in {plan.image}")
+
+
+def _resolve_image(plan: Plan, profile: Profile, options: Options, say: Say) -> Resolved | None:
+    """Find out which image the parts are to have, so that every one of them can be held to it.
+
+    Raises:
+        PartOtherImageError: The workers would not have the image that CI has.
+        PartImageError: The profile wants the image to be known, and nobody knows it.
+    """
+    from septum.images.resolve import resolve
+
+    if not plan.image or profile.image_method == "none" or profile.method == "local":
+        return None
+    found = resolve(plan.image, profile, environ=options.environ)
+    found.check()
+    if found.moves:
+        say(f"warning: image {plan.image}: {found.moves}")
+    if found.unknown and profile.image_digest == "required":
+        raise PartImageError(
+            f"image: nobody knows which one {plan.image} is, and 'image-digest' requires it",
+            evidence=found.unknown,
+            fix="check the name, and that this CI job reaches the registry and may read the image",
+        )
+    say(f"image {plan.image}: {found.digest or found.image_id or f'nobody knows which, {found.unknown}'}")
+    return found
 
 
 def _check_hours(plan: Plan, profile: Profile) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from septum.backends.base import Backend, Run, run_tag
 from septum.errors import StateError
+from septum.ledger import ENDED
 from septum.state import Receipt, State
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ class Options:
         until_s: When collect leaves, in seconds since the epoch, whatever still runs; None for never.
         leaves_early: Whether others go on with the run when collect leaves.
         gap_s: The longest time between two collects, in seconds, that the jobs have to outlive.
+        pilot: Whether the first part is to deliver before all others are submitted.
+        hand_over: Whether frameworks' own merges run in another CI job: `yes` leaves them to it, `back` takes up what
+            it made; if empty, they run here.
     """
 
     config: Path
@@ -51,6 +55,8 @@ class Options:
     until_s: float | None = None
     leaves_early: bool = False
     gap_s: float = 0.0
+    pilot: bool = False
+    hand_over: str = ""
 
     @property
     def root(self) -> Path:
@@ -91,6 +97,25 @@ def has_own_name(options: Options) -> bool:
     return bool(options.environ.get("CI_PIPELINE_ID") or options.environ.get("SEPTUM_RUN"))
 
 
+def refuse_unfinished(state: State) -> None:
+    """Look that nothing is lost when the state folder is cleared.
+
+    Raises:
+        StateError: It holds a run that has not ended.
+    """
+    if not (state.folder / "receipt.json").is_file():
+        return
+    receipt = state.load_receipt()
+    with state.open_ledger() as ledger:
+        unfinished = [row for row in ledger.rows() if not row.state.final and ENDED not in ledger.facts()]
+    if receipt.schedd and unfinished:
+        raise StateError(
+            f"state: {state.folder} holds a run on {receipt.cluster} that has not ended",
+            evidence=f"{len(unfinished)} parts are open; tag {receipt.tag}",
+            fix="end it first: 'septum collect' brings it home, 'septum cancel' removes its jobs",
+        )
+
+
 def make_receipt(plan: Plan, tag: str, profile: Profile, options: Options, *, now_s: float) -> Receipt:
     """The receipt of a run that is on this cluster."""
     return Receipt(
@@ -107,7 +132,7 @@ def image_on_worker(plan: Plan, profile: Profile) -> str:
     """The image as the workers of a cluster name it; empty for none."""
     if profile.method == "local":
         return ""
-    from septum.backends.htcondor.description import worker_image
+    from septum.images.forms import worker_image
 
     return worker_image(plan.image, profile)
 

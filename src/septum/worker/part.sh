@@ -6,7 +6,8 @@
 #                       writes septum-PART.status  septum-PART.out0 out1 …               (always all of them)
 #                              septum-PART.tgz     the working folder, if the part fails and the user wants it
 #
-# Exit code: the command's; 121 a declared output is missing, 122 not in the image asked for, 123 cannot set up.
+# Exit code: the command's; 120 another image under the name asked for, 121 a declared output is missing, 122 not in the
+# image asked for, 123 cannot set up.
 
 set -u
 part=$1
@@ -14,6 +15,7 @@ status=septum-$part.status
 started=$(date +%s)
 command_code=null
 image_seen=
+image_path=
 outputs=
 spent=
 
@@ -21,6 +23,7 @@ write_status() { # stage
     {
         printf '{"format": 1, "part": "%s", "stage": "%s", "exit_code": %s, ' "$part" "$1" "$command_code"
         printf '"host": "%s", "image": "%s", ' "$(uname -n | plain)" "$(printf '%s' "$image_seen" | plain)"
+        printf '"image_path": "%s", ' "$(printf '%s' "$image_path" | plain)"
         printf '"started": %s, "ended": %s, "times": "%s", ' "$started" "$(date +%s)" "$spent"
         printf '"outputs": [%s]}\n' "$outputs"
     } >"$status.new" && mv "$status.new" "$status"
@@ -61,6 +64,90 @@ give_up() { # stage exit-code message
     exit "$2"
 }
 
+# ── the image: what a variable says is no proof, since the job's environment may hold anything ──
+
+number() { # file: its inode; the last link is not followed
+    # shellcheck disable=SC2012  # the name comes last, and find cannot print the number
+    ls -id "$1" 2>/dev/null | { read -r inode _ && echo "$inode"; }
+}
+
+# Whether / is the folder of the image: yes, no, or unknown. Overlays keep the numbers of files; where they do not, the
+# content tells two systems apart, though not two images of the same system.
+compare_root() { # folder
+    same=0
+    differ=0
+    for file in usr/bin/env usr/bin/id usr/bin/tail etc/os-release; do
+        ours=$(number "/$file")
+        theirs=$(number "$1/$file")
+        [ -n "$ours$theirs" ] || continue
+        if [ "$ours" = "$theirs" ]; then
+            same=$((same + 1))
+        elif [ -z "$ours" ] || [ -z "$theirs" ]; then
+            differ=$((differ + 1))
+        elif [ -r "/$file" ] && [ -r "$1/$file" ] && [ "$(sha256 "/$file")" != "$(sha256 "$1/$file")" ]; then
+            differ=$((differ + 1))
+        fi
+    done
+    if [ "$same" -gt "$differ" ]; then echo yes; elif [ "$differ" -gt 0 ]; then echo no; else echo unknown; fi
+}
+
+# Whether Apptainer or Singularity made this root: they leave their marks in it and in the mounts.
+contained() {
+    [ -d /.singularity.d ] && return 0
+    while read -r _ _ _ from at rest; do
+        [ "$at" = / ] || continue
+        case "$from $rest" in /underlay\ * | */mnt/session/* | *fuse-overlayfs*) return 0 ;; esac
+    done </proc/self/mountinfo 2>/dev/null
+    return 1
+}
+
+# Whether Docker or Podman started this very part. A worker may be a container itself: there, process 1 is another.
+started_alone() {
+    [ -e /.dockerenv ] || [ -e /run/.containerenv ] || return 1
+    case " $(tr '\0' ' ' </proc/1/cmdline) " in *" $part "*) return 0 ;; *) return 1 ;; esac
+} 2>/dev/null
+
+# Whether the runtime's name for the image is that of the image asked for; a site may keep it in a folder of its own.
+named() { # asked seen
+    case $1:$2 in
+    docker://*:*/cache/* | oras://*:*/cache/* | docker://*:/tmp/* | oras://*:/tmp/*) ;; # where the runtime pulls to
+    docker://*:"${_CONDOR_SCRATCH_DIR:-/none}"/* | oras://*:"${_CONDOR_SCRATCH_DIR:-/none}"/*) ;;
+    /cvmfs/*:/cvmfs/*/.flat/*)
+        # Some runtimes name the folder behind the link, which then tells more than what cannot be seen from inside.
+        [ -n "$image_path" ] || image_path=$2
+        [ "$2" = "$image_path" ]
+        ;;
+    /cvmfs/*:/cvmfs/*) [ "$1" = "$2" ] ;;
+    *) [ "${1##*/}" = "${2##*/}" ] ;;
+    esac
+}
+
+check_image() {
+    asked=${SEPTUM_IMAGE%/}
+    image_seen=${APPTAINER_CONTAINER:-${SINGULARITY_CONTAINER:-}}
+    image_seen=${image_seen%/}
+    root=unknown
+    # The path without links, which on CVMFS ends with the id of the image; a tag that is pushed again leads elsewhere.
+    case $asked in /*) image_path=$(cd -P "$asked" 2>/dev/null && pwd -P) && root=$(compare_root "$image_path") ;; esac
+    case $root in
+    yes) image_seen=$asked ;;
+    no) give_up image 122 "this worker did not start the image $asked: the part is in another system" ;;
+    *)
+        if contained && [ -n "$image_seen" ]; then
+            named "$asked" "$image_seen" || give_up image 122 "this worker started $image_seen, not $asked"
+        elif case $asked in docker://*) started_alone ;; *) false ;; esac; then
+            image_seen=container
+        else
+            image_seen=
+            give_up image 122 "this worker did not start the image $asked"
+        fi
+        ;;
+    esac
+    case $image_path in */.flat/*) ;; *) return 0 ;; esac
+    [ -z "$SEPTUM_IMAGE_ID" ] || [ "${image_path##*/}" = "$SEPTUM_IMAGE_ID" ] ||
+        give_up other-image 120 "under $asked, this worker has the image ${image_path##*/}, and CI has $SEPTUM_IMAGE_ID"
+}
+
 # shellcheck source=/dev/null  # septum writes it, for each part
 . "./septum-$part.part" || exit 123
 
@@ -74,18 +161,7 @@ done
 write_status started
 
 # A pool may ignore the request for an image without a word, so the part looks for itself.
-if [ -n "$SEPTUM_IMAGE" ]; then
-    image_seen=${APPTAINER_CONTAINER:-${SINGULARITY_CONTAINER:-}}
-    if [ -z "$image_seen" ] && { [ -e /.dockerenv ] || [ -e /run/.containerenv ]; }; then image_seen=container; fi
-    [ -n "$image_seen" ] || give_up image 122 "this worker did not start the image $SEPTUM_IMAGE"
-    case $SEPTUM_IMAGE:$image_seen in
-    /*:/*)
-        [ "${SEPTUM_IMAGE%/}" = "${image_seen%/}" ] ||
-            [ "$(basename "${SEPTUM_IMAGE%/}")" = "$(basename "${image_seen%/}")" ] ||
-            give_up image 122 "this worker started $image_seen, not $SEPTUM_IMAGE"
-        ;;
-    esac
-fi
+[ -z "$SEPTUM_IMAGE" ] || check_image
 
 top=$(pwd)
 mkdir work || give_up setup 123 "cannot make the working folder"
@@ -138,6 +214,8 @@ while [ "$n" -lt "$SEPTUM_OUTPUTS" ]; do
         fi
     fi
     [ "$entry" != null ] || missing=$path
+    # Only files come back.
+    [ ! -d "work/$path" ] || printf 'septum: %s is a folder: name its files under outputs, or pack it\n' "$path" >&2
     outputs=$outputs${outputs:+, }$entry
     n=$((n + 1))
 done

@@ -12,7 +12,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -83,18 +83,20 @@ def wrapper_text() -> str:
 # ── going out ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def values_text(plan: Plan, part: Part, *, image: str) -> str:
+def values_text(plan: Plan, part: Part, *, image: str, image_id: str = "") -> str:
     """The file that carries a part's command and values: assignments that `sh` reads, every text in single quotes.
 
     Args:
         plan: The plan of the part.
         part: The part.
         image: The image that the part must find itself in, as the worker names it; empty for none.
+        image_id: The id of that image, `sha256:…`, if it is known.
     """
-    outputs = [f"SEPTUM_OUTPUT_{n}={quote(output.path)}" for n, output in enumerate(plan.outputs)]
+    outputs = [f"SEPTUM_OUTPUT_{n}={quote(plan.output_path(part, n))}" for n in range(len(plan.outputs))]
     lines = [
         f"SEPTUM_SHELL={quote(plan.shell)}",
         f"SEPTUM_IMAGE={quote(image)}",
+        f"SEPTUM_IMAGE_ID={quote(image_id.removeprefix('sha256:'))}",
         f"SEPTUM_OUTPUTS={len(plan.outputs)}",
         *outputs,
         f"SEPTUM_KEEP_B={plan.keep_sandbox_b or 0}",
@@ -136,12 +138,14 @@ def script_text(plan: Plan, part: Part) -> str:
     return "\n".join(lines)
 
 
-def write_archive(target: Path, root: Path, members: Iterable[InputFile], *, compress: bool) -> None:
+def write_archive(
+    target: Path, place: Callable[[InputFile], Path], members: Iterable[InputFile], *, compress: bool
+) -> None:
     """Write input files into an archive that is the same, to the last byte, for the same files.
 
     Args:
         target: The archive; written under a temporary name and renamed.
-        root: The folder that the paths of `members` are relative to.
+        place: Where a file stands now.
         members: The files, as the plan recorded them.
         compress: With gzip.
 
@@ -153,18 +157,18 @@ def write_archive(target: Path, root: Path, members: Iterable[InputFile], *, com
         stream: Any = gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0, compresslevel=6) if compress else raw
         with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
             for member in sorted(members, key=lambda file: file.path):
-                _add(archive, root, member)
+                _add(archive, place(member), member)
         if compress:
             stream.close()
     temporary.replace(target)
 
 
-def _add(archive: tarfile.TarFile, root: Path, member: InputFile) -> None:
+def _add(archive: tarfile.TarFile, place: Path, member: InputFile) -> None:
     info = tarfile.TarInfo(member.path)
     info.size, info.mtime, info.mode = member.size_b, 0, 0o755 if member.executable else 0o644
     fix = "make the plan again, and do not change the inputs while septum runs"
     try:
-        data = (root / member.path).read_bytes()
+        data = place.read_bytes()
     except OSError as error:
         raise StateError(f"inputs: {member.path!r} cannot be read any more", evidence=str(error), fix=fix) from error
     if len(data) != member.size_b or hashlib.sha256(data).hexdigest() != member.sha256:
@@ -192,10 +196,13 @@ class Status:
     """What the wrapper wrote about one try of a part.
 
     Attributes:
-        stage: `started` (it did not get further), `setup`, `image`, `stopped` (by a signal from outside), `done`.
+        stage: `started` (it did not get further), `setup`, `image`, `other-image`, `stopped` (by a signal from
+            outside), `done`.
+        image: The image that the part is in, as the runtime or its path says.
         exit_code: Of the command, 128 + n for signal n as shells have it; None if it did not run to its end.
         outputs: One for each declared output, None where it is missing.
         cpu_s: CPU time of the command and of all that it started, user and system; None if nobody measured.
+        image_path: The path of the image on the worker, without symbolic links; empty if it cannot be seen there.
     """
 
     stage: str
@@ -206,6 +213,7 @@ class Status:
     ended_s: int
     outputs: tuple[Delivered | None, ...]
     cpu_s: float | None = None
+    image_path: str = ""
 
 
 def parse_status(text: str, part_id: str) -> Status | None:
@@ -223,6 +231,7 @@ def parse_status(text: str, part_id: str) -> Status | None:
             exit_code=None if data["exit_code"] is None else _whole(data["exit_code"]),
             host=str(data["host"]),
             image=str(data["image"]),
+            image_path=str(data.get("image_path", "")),
             started_s=_whole(data["started"]),
             ended_s=_whole(data["ended"]),
             outputs=tuple(

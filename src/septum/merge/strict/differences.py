@@ -25,14 +25,17 @@ class Difference:
 
 def first_difference(one: Shape, other: Shape, policies: Mapping[str, str]) -> Difference | None:
     """The first difference that no policy allows; None if the structures can be brought together."""
-    union = policies.get("missing-objects") == "union"
+    # With groups, the merger of a run has looked which parts have what.
+    union = policies.get("missing-objects") in {"groups", "union"}
     for path in sorted({*one.by_path, *other.by_path}):
         if path not in one.by_path or path not in other.by_path:
             if union:
                 continue
             return Difference(
                 f"{path!r} is in one of them only",
-                BOOK + "; or, in septum.yaml: policies: {missing-objects: union}",
+                BOOK
+                + "; or, where each sample has objects of its own, in septum.yaml: policies: {missing-objects: groups}"
+                " ('septum merge' takes --policy missing-objects=union)",
             )
         left, right = one.entries[one.by_path[path]], other.entries[other.by_path[path]]
         found = _between((left, one.piece(left)), (right, other.piece(right)), policies)
