@@ -27,7 +27,14 @@ def cache_folder() -> Path:
     if own:
         return Path(own).absolute()
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache").absolute() / "septum"
+    try:
+        return (Path(base) if base else Path.home() / ".cache").absolute() / "septum"
+    except RuntimeError as err:
+        raise FacilityError(
+            "there is no home folder for the cache",
+            evidence=str(err),
+            fix="set SEPTUM_CACHE to a folder you can write to",
+        ) from err
 
 
 def run_folder() -> Path:

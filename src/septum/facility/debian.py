@@ -11,7 +11,7 @@ import contextlib
 import os
 import platform
 import shutil
-import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,11 +116,11 @@ def debian() -> Debian:
 
 
 def _build(folder: Path) -> None:
-    packages = _download(folder / "apt")
+    packages = download(folder / "apt", _PACKAGES)
     root = folder / "root"
     root.mkdir()
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        list(pool.map(lambda package: _unpack(package, root), packages))
+        list(pool.map(lambda package: unpack(package, root), packages))
     names = sorted(package.name.replace("%3a", ":") for package in packages)
     (folder / "packages.txt").write_text("\n".join(names) + "\n", encoding="ascii")
     shutil.rmtree(folder / "apt")
@@ -133,7 +133,19 @@ def _build(folder: Path) -> None:
     compile_modules(folder, "/usr/lib/python3", f"/usr/lib/{python}")
 
 
-def _download(apt: Path) -> list[Path]:
+def download(apt: Path, packages: Sequence[str]) -> list[Path]:
+    """Download packages of Debian testing with all that they depend on.
+
+    Args:
+        apt: A new folder for apt's state and what it downloads.
+        packages: Their names.
+
+    Returns:
+        The package files.
+
+    Raises:
+        FacilityError: No mirror is known, or one does not give them.
+    """
     mirror = aptsource.find_mirror()
     for name in ("etc/preferences.d", "etc/trusted.gpg.d", "state/lists/partial", "cache/archives/partial", "log"):
         (apt / name).mkdir(parents=True)
@@ -153,7 +165,7 @@ def _download(apt: Path) -> list[Path]:
     (apt / "apt.conf").write_text(_apt_conf(apt, architecture), encoding="utf-8")
     # APT_CONFIG is read before the machine's own configuration and switches that off, hooks included.
     env = {**os.environ, "APT_CONFIG": str(apt / "apt.conf"), "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "--download-only", *_PACKAGES]):
+    for command in (["update"], ["install", "--download-only", *packages]):
         _patiently(["apt-get", "--yes", "--quiet=2", *command], env)
     return sorted((apt / "cache/archives").glob("*.deb"))
 
@@ -195,7 +207,7 @@ def _patiently(argv: list[str], env: dict[str, str]) -> None:
         with contextlib.suppress(FacilityError):
             _apt_get(argv, env)
             return
-        time.sleep(5 * attempt)
+        process.pause(5 * attempt)
     _apt_get(argv, env)
 
 
@@ -209,7 +221,12 @@ def _apt_get(argv: list[str], env: dict[str, str]) -> None:
     )
 
 
-def _unpack(package: Path, root: Path) -> None:
+def unpack(package: Path, root: Path) -> None:
+    """Lay the files of a package down in a folder; none of its scripts runs.
+
+    Raises:
+        FacilityError: It is damaged.
+    """
     process.run(["dpkg-deb", "--extract", package, root], what=f"unpack {package.name}", timeout_s=120)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from septum.facility import aptsource, cache, node, process
 from septum.facility.certificates import create_authority
 from septum.facility.condor_config import mapfile
-from septum.facility.debian import USER, debian
+from septum.facility.debian import USER, Debian, debian
 from septum.facility.errors import FacilityError
 from septum.facility.issuer import CLIENTS, Issuer, start_issuer
 from septum.facility.kdc import REALM, Kdc, start_kdc
@@ -130,11 +130,12 @@ class Facility:
         with ThreadPoolExecutor() as builders:
             # On a fresh machine these download; on others they return at once.
             modules = builders.submit(node.modules)
-            self._debian = builders.submit(debian).result()
-            self._modules = worker_modules(self._debian)
-            modules.result()
+            with process.ending_threads():
+                self._debian = builders.submit(debian).result()
+                self._modules = worker_modules(self._debian)
+                modules.result()
         with contextlib.ExitStack() as stack:
-            self.folder = self._given or Path(stack.enter_context(_temporary_folder()))
+            self.folder = self._given or stack.enter_context(temporary_folder())
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._authority = create_authority(self.folder)
             self.issuer = start_issuer(self.folder / "issuer", authority=self._authority, clients=self._clients)
@@ -152,6 +153,11 @@ class Facility:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    @property
+    def debian(self) -> Debian:
+        """The unpacked Debian that all runs in, whose tools also run outside of it."""
+        return self._debian
 
     @property
     def ca_file(self) -> Path:
@@ -193,6 +199,9 @@ class Facility:
         files: Mapping[str, str] | None = None,
         library: Library | None = None,
         path: Sequence[Path] = (),
+        project: str = "demo/analysis",
+        environ: Mapping[str, str] | None = None,
+        file: str = "",
     ) -> Pipeline:
         """Prepare the GitLab pipeline of a repository; see `prepare_pipeline`. Then `run` it.
 
@@ -202,6 +211,9 @@ class Facility:
             files: CI/CD variables of type file: the job gets the path of a file with this content.
             library: A project whose components the pipeline includes.
             path: Folders for the front of the jobs' PATH.
+            project: The path of the repository on the pretended GitLab server.
+            environ: More for the environment of the jobs.
+            file: What is run in place of the repository's own `.gitlab-ci.yml`.
         """
         self._pipelines += 1
         return prepare_pipeline(
@@ -213,6 +225,9 @@ class Facility:
             library=library,
             number=self._pipelines,
             path=path,
+            project=project,
+            environ=environ,
+            file=file,
         )
 
     def kdc(self) -> Kdc:
@@ -315,14 +330,22 @@ class Facility:
 
 
 @contextlib.contextmanager
-def _temporary_folder() -> Iterator[str]:
+def temporary_folder(*, keep: bool = False) -> Iterator[Path]:
+    """A folder in the cache that is removed at the end, or by the next one that begins when nobody could do it.
+
+    Args:
+        keep: Whether it stays.
+    """
     _sweep()
     folder = Path(tempfile.mkdtemp(prefix="facility-", dir=cache.run_folder()))
     (folder / "owner").write_text(f"{os.getpid()} {process.started(os.getpid())}", encoding="ascii")
     try:
-        yield str(folder)
+        yield folder
     finally:
-        cache.remove_tree(folder)
+        if keep:
+            (folder / "owner").unlink()
+        else:
+            cache.remove_tree(folder)
 
 
 def _sweep() -> None:

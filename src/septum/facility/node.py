@@ -63,7 +63,12 @@ def _install(folder: Path) -> None:
         what="install the token issuer and the pipeline runner with npm",
         timeout_s=300,
         fix="check that npm reaches its registry, then try again",
-        env={**os.environ, "npm_config_update_notifier": "false", "npm_config_fetch_retries": "3"},
+        env={
+            **os.environ,
+            "npm_config_cache": str(cache.cache_folder() / "npm"),
+            "npm_config_fetch_retries": "3",
+            "npm_config_update_notifier": "false",
+        },
         cwd=folder,
     )
     path = folder / "node_modules" / _RUNNER

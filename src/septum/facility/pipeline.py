@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import shutil
 import sys
@@ -12,17 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from septum.facility import node, process
+from septum.facility import cache, node, process
 from septum.facility.issuer import write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from septum.facility.debian import Debian
 
 SERVER = "gitlab.test"
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 _STATE = ".gitlab-ci-local"
+_GIT = shutil.ignore_patterns(".git")
 # The runner sets up the checkout of a CI job once more before `after_script`: it removes what the script has made, and
 # brings the artifacts of the CI jobs before it again. GitLab's does not.
 _RSYNC = """\
@@ -79,19 +81,30 @@ class Pipeline:
 
     folder: Path
     env: Mapping[str, str]
+    file: Path | None = None
+    """What is run in place of the repository's own `.gitlab-ci.yml`."""
 
     @property
     def checkout(self) -> Path:
         """The copy of the repository that the pipeline runs in."""
         return self.folder / "checkout"
 
-    def run(self, *jobs: str, needs: bool = False, timeout_s: float = 600) -> PipelineResult:
+    def run(
+        self,
+        *jobs: str,
+        needs: bool = False,
+        timeout_s: float = 600,
+        within: Sequence[str] = (),
+        on_line: Callable[[str], None] = lambda _: None,
+    ) -> PipelineResult:
         """Run all jobs, or some.
 
         Args:
             *jobs: Only these jobs, which find the artifacts of earlier runs, as after a click on "Retry"; none for all.
             needs: Whether to run what they need as well.
             timeout_s: Deadline in seconds.
+            within: The beginning of a command line, of what the runner is started in.
+            on_line: Takes what the runner prints, line by line.
 
         Returns:
             The exit code, the log and the artifacts. A failed job is no exception.
@@ -99,22 +112,18 @@ class Pipeline:
         Raises:
             FacilityError: The deadline has passed. All that the jobs have started is killed.
         """
-        argv: list[str | Path] = [node.node(), node.runner(), "--force-shell-executor", "--shell-isolation"]
+        argv: list[str | Path] = [*within, node.node(), node.runner(), "--force-shell-executor", "--shell-isolation"]
+        if self.file is not None:
+            argv += ["--file", os.path.relpath(self.file, self.checkout)]
         argv += ["--variables-file", self.folder / "variables.json", "--home", self.folder / "home"]
         # The schema that the runner brings wants at least one tag; GitLab itself takes a job without any.
         argv += ["--ignore-schema-paths", "#/definitions/tags/minItems"]
         argv += ["--ignore-predefined-vars", ",".join(_REF)]  # or it warns that they are set
         argv += ["--no-artifacts-to-source", *jobs, *(["--needs"] if needs else [])]
-        done = process.run(
-            argv,
-            what="run the pipeline",
-            timeout_s=timeout_s,
-            env=self.env,
-            cwd=self.checkout,
-            check=False,
-            fix=f"look into {self.folder}",
+        done = process.follow(
+            argv, what="run the pipeline", timeout_s=timeout_s, on_line=on_line, env=self.env, cwd=self.checkout
         )
-        return PipelineResult(done.returncode, done.stdout + done.stderr, self)
+        return PipelineResult(done.returncode, done.stdout, self)
 
 
 def prepare_pipeline(
@@ -128,6 +137,8 @@ def prepare_pipeline(
     project: str = "demo/analysis",
     number: int = 1,
     path: Sequence[Path] = (),
+    environ: Mapping[str, str] | None = None,
+    file: str = "",
 ) -> Pipeline:
     """Copy a repository, its working tree as it is, to run its pipeline in.
 
@@ -143,6 +154,8 @@ def prepare_pipeline(
         project: The path of the repository on the pretended GitLab server.
         number: Of the pipeline: `CI_PIPELINE_IID`, and 1000 more for `CI_PIPELINE_ID`.
         path: Folders for the front of the jobs' PATH.
+        environ: More for the environment of the jobs.
+        file: What is run in place of the repository's own `.gitlab-ci.yml`; that one if empty.
 
     Raises:
         FacilityError: The repository cannot be copied.
@@ -153,6 +166,7 @@ def prepare_pipeline(
     (folder / "bin" / "rsync").write_text(_RSYNC, encoding="ascii")
     (folder / "bin" / "rsync").chmod(0o700)
     env = {
+        **(environ or {}),
         # The jobs inherit this, and nothing else of ours.
         "GIT_CONFIG_GLOBAL": str(folder / "gitconfig"),
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -167,7 +181,8 @@ def prepare_pipeline(
     }
     (folder / "gitconfig").write_text(_git_config(folder, library), encoding="utf-8")
     checkout = folder / "checkout"
-    _copy(repository, checkout, env)
+    # Neither may be in what is copied: it would be copied into itself.
+    _copy(repository, checkout, env, [folder.resolve(), cache.cache_folder().resolve()])
     _pretend_server(checkout, project, env)
     if library is not None:
         _publish(library, folder, env)
@@ -178,32 +193,67 @@ def prepare_pipeline(
     }
     write_private(folder / "variables.json", json.dumps(entries))
     # The runner counts up from here.
+    # A repository may have been used with the runner by hand, and hold what that leaves or reads.
+    cache.remove_tree(checkout / _STATE)
+    (checkout / f"{_STATE}-env").unlink(missing_ok=True)
     (checkout / _STATE).mkdir()
     if library is not None:
         # The runner would fetch several includes of one project into one folder at once.
         fetched = checkout / _STATE / "includes" / SERVER / library.project / library.tag
         shutil.copytree(library.templates, fetched / "templates")
     (checkout / _STATE / "state.yml").write_text(f"pipelineIid: {number - 1}\n", encoding="ascii")
-    return Pipeline(folder, env)
+    if file:
+        (folder / "pipeline.yml").write_text(file, encoding="utf-8")
+    return Pipeline(folder, env, folder / "pipeline.yml" if file else None)
 
 
-def _copy(repository: Path, checkout: Path, env: Mapping[str, str]) -> None:
-    """Make a clean checkout with one more commit if the working tree has changes."""
+def _copy(repository: Path, checkout: Path, env: Mapping[str, str], without: Sequence[Path]) -> None:
+    """Make a clean checkout with one more commit if the working tree has changes; folders may be left out."""
     if (repository / ".git").exists():
-        _git(checkout, env, "clone", "--quiet", "--no-hardlinks", str(repository), ".")
+        # Without its files: a link that the working tree has no more would lead what is copied out of the checkout.
+        _git(checkout, env, "clone", "--quiet", "--no-hardlinks", "--no-checkout", str(repository), ".")
         listed = _git(repository, env, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
         for name in filter(None, listed.split("\0")):
-            target = checkout / name
-            target.unlink(missing_ok=True)
-            if (repository / name).exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(repository / name, target, follow_symlinks=False)
+            if not any((repository / name).is_relative_to(folder) for folder in without):
+                _copy_one(repository, checkout, name)
+        head = process.run(
+            ["git", "rev-parse", "--verify", "--quiet", "HEAD"],
+            what="git rev-parse",
+            timeout_s=120,
+            env=env,
+            cwd=checkout,
+            check=False,
+        ).stdout.strip()
+        if head:
+            _git(checkout, env, "update-ref", "refs/heads/main", head)
+            _git(checkout, env, "read-tree", head)
     else:
-        shutil.copytree(repository, checkout, symlinks=True, dirs_exist_ok=True)
+
+        def ignored(folder: str, names: list[str]) -> list[str]:
+            return [name for name in names if Path(folder, name) in without]
+
+        shutil.copytree(repository, checkout, symlinks=True, dirs_exist_ok=True, ignore=ignored)
         _git(checkout, env, "init", "--quiet")
-    _git(checkout, env, "checkout", "--quiet", "-B", "main")
+    _git(checkout, env, "symbolic-ref", "HEAD", "refs/heads/main")
     _git(checkout, env, "add", "--all")
     _git(checkout, env, "commit", "--quiet", "--allow-empty", "--message", "The working tree as it is")
+
+
+def _copy_one(repository: Path, checkout: Path, name: str) -> None:
+    """Copy what Git has listed, if it is still there, and there itself and not behind a link."""
+    source, target = repository / name, checkout / name
+    above = source.parent
+    while above != repository:
+        if above.is_symlink():
+            return
+        above = above.parent
+    if source.is_symlink() or source.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        shutil.copy2(source, target, follow_symlinks=False)
+    elif (source / ".git").exists():
+        # A submodule, or a repository in the repository.
+        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=_GIT)
 
 
 def _pretend_server(checkout: Path, project: str, env: Mapping[str, str]) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from septum.facility.errors import FacilityError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _TAIL_LINES = 15
+_running: set[subprocess.Popen[Any]] = set()
+_ending = threading.Event()
 
 
 def tail(text: str, lines: int = _TAIL_LINES) -> str:
@@ -56,6 +60,8 @@ def run(
         FacilityError: The command is missing, failed or took too long.
     """
     words = [str(word) for word in argv]
+    if _ending.is_set():
+        raise FacilityError(f"{what}: interrupted", fix="start again")
     try:
         process = subprocess.Popen(
             words,
@@ -70,6 +76,7 @@ def run(
         )
     except OSError as err:
         raise FacilityError(f"{what}: cannot start {words[0]}", evidence=str(err), fix=fix) from err
+    _running.add(process)
     try:
         stdout, stderr = process.communicate(stdin, timeout=timeout_s)
     except subprocess.TimeoutExpired as err:
@@ -84,6 +91,8 @@ def run(
         kill_group(process)
         process.wait()
         raise
+    finally:
+        _running.discard(process)
     if check and process.returncode != 0:
         raise FacilityError(
             f"{what}: exit code {process.returncode} from {' '.join(words[:3])} ...",
@@ -93,10 +102,99 @@ def run(
     return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
 
 
-def kill_group(process: subprocess.Popen[str]) -> None:
+def follow(
+    argv: Sequence[str | Path],
+    *,
+    what: str,
+    timeout_s: float,
+    on_line: Callable[[str], None],
+    env: Mapping[str, str],
+    cwd: Path,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end and hand on what it prints, line by line, as it does.
+
+    Args:
+        argv: The command.
+        what: What it does, for the error message.
+        timeout_s: Deadline in seconds.
+        on_line: Takes a line without its end.
+        env: The whole environment.
+        cwd: Working folder.
+
+    Returns:
+        The exit code, and all that was printed.
+
+    Raises:
+        FacilityError: The command is missing or took too long.
+    """
+    words = [str(word) for word in argv]
+    try:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(env),
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except OSError as err:
+        raise FacilityError(f"{what}: cannot start {words[0]}", evidence=str(err), fix="install it") from err
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    # A carriage return is no end of a line: who prints one could begin a line with it.
+    printed = io.TextIOWrapper(process.stdout, encoding="utf-8", errors="replace", newline="\n")
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        kill_group(process)
+
+    alarm = threading.Timer(timeout_s, end)
+    alarm.daemon = True
+    alarm.start()
+    lines = []
+    try:
+        for line in printed:
+            lines.append(line)
+            on_line(line.rstrip("\n"))
+        process.wait()
+    except BaseException:
+        kill_group(process)
+        process.wait()
+        raise
+    finally:
+        alarm.cancel()
+        printed.close()
+    if late.is_set():
+        raise FacilityError(
+            f"{what}: not done after {timeout_s:g} s", evidence=tail("".join(lines)), fix="look at what takes so long"
+        )
+    return subprocess.CompletedProcess(words, process.returncode, "".join(lines), "")
+
+
+def kill_group(process: subprocess.Popen[Any]) -> None:
     """Kill a process that leads its group, and the group with it."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def ending_threads() -> Iterator[None]:
+    """While inside, an interrupt also ends what other threads run, which nobody else would stop."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:  # Ctrl-C and its like, after which this process ends
+        _ending.set()
+        for process in tuple(_running):
+            kill_group(process)
+        raise
+
+
+def pause(seconds: float) -> None:
+    """Wait, unless `ending_threads` has ended everything."""
+    _ending.wait(seconds)
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float, interval_s: float = 0.05) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ def _build(folder: Path, debian: Debian) -> None:
         [*argv, *REQUIREMENTS],
         what="install numpy and uproot for the workers",
         timeout_s=600,
+        env={**os.environ, "PIP_CACHE_DIR": str(cache.cache_folder() / "pip")},
         fix="check that pip reaches its package index, then try again",
     )
     compile_modules(debian.folder, place(debian), mount=folder)
