@@ -81,6 +81,7 @@ class Delivery:
         damaged_fetches: How many fetches bring every output cut short.
         stderr: What the command wrote.
         times: CPU time as the wrapper's shell wrote it; empty where it did not.
+        image_path: Where the image's folder is on the worker, without links.
     """
 
     outputs: Sequence[bytes | None]
@@ -89,6 +90,7 @@ class Delivery:
     damaged_fetches: int = 0
     stderr: str = ""
     times: str = ""
+    image_path: str = ""
 
 
 @dataclass(kw_only=True)
@@ -268,6 +270,7 @@ class FakeBackend:
             "exit_code": delivery.exit_code,
             "host": "node7",
             "image": "",
+            "image_path": delivery.image_path,
             "started": 1,
             "ended": 2,
             "times": delivery.times,

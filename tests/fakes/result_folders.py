@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from septum.assembly import choose
 from septum.errors import EngineMissingError, PartialResultError
 from septum.manifest import NAME, Failure, Held, Manifest, PartFacts, PartOutput, ResultFile, to_json
 from septum.merge.hadd import find_hadd
 from septum.plan import Merge, Plan, partial_name
-from septum.planning import choose
 from septum.provenance.crate import write_crate
 from septum.provenance.stamp import inscription, stamp
 from septum.verify import measure
