@@ -11,6 +11,8 @@ BIN := .venv/bin
 # For what is found on PATH: hadd, and python3 with the libraries of the examples.
 WITH_PATH := PATH="$(CURDIR)/$(BIN):$$PATH"
 DEMO := examples/dimuon
+# The date on the site is that of the commit; and a word of the theme's authors about their other tools is left out.
+SITE := SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) NO_MKDOCS_2_WARNING=1
 
 .PHONY: help
 help: ## Show this list.
@@ -40,8 +42,8 @@ check: env ## Judge the code without running it: lint, format, types, generated 
 	$(BIN)/septum component contract --check
 	$(BIN)/python -m pytest -q -o addopts= -k "gate_docs or header or is_a_schema" tests/unit/test_gate_docs.py tests/unit/test_gate_schema.py
 
-# With LANES=2, two processes share the tests without a pool: quicker, and a few of them want a core for themselves.
-LANES ?= 0
+# Two processes share the tests without a pool; LANES=0 runs all of them in one, for those who look for a fault.
+LANES ?= 2
 
 .PHONY: test
 test: check ## Run every test. What this machine cannot run is listed at the end, with the reason.
@@ -53,6 +55,11 @@ generate: env ## Write all generated files: templates/, the contract, docs/refer
 	$(BIN)/septum component contract
 	$(BIN)/septum reference
 	$(BIN)/python tests/golden/write.py
+
+.PHONY: docs
+docs: env ## Build the site of the documentation into public/, and follow its links.
+	$(SITE) $(BIN)/python -m mkdocs build --strict
+	$(BIN)/python -m tools.docs.links public
 
 .PHONY: wheel
 wheel: env ## Build the wheel of the last commit into dist/, the same bytes as the release.
@@ -77,4 +84,4 @@ pin: env ## Put what a pipeline built into the components: make pin FILE=release
 
 .PHONY: clean
 clean: ## Remove what the other targets made here. The cache folder stays.
-	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv dist public .mypy_cache .ruff_cache .pytest_cache

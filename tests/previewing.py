@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
 
 import septum
 from septum.components import catalog
@@ -71,3 +75,20 @@ def header(name: str) -> dict[str, Any]:
 
     found, _ = parse((ROOT / "templates" / f"{name}.yml").read_text(encoding="utf-8"), name)
     return found
+
+
+@cache
+def _gitlabs_schema() -> Draft7Validator:
+    found = importlib.util.find_spec("check_jsonschema")
+    if found is None or found.origin is None:
+        pytest.skip("check-jsonschema, which ships GitLab's schema, is not installed")
+    path = Path(found.origin).parent / "builtin_schemas" / "vendor" / "gitlab-ci.json"
+    return Draft7Validator(json.loads(path.read_text(encoding="utf-8")))
+
+
+def schema_errors(document: object) -> list[str]:
+    """What the schema that GitLab publishes for its editor, as a checker ships it, says against a document.
+
+    It is stricter than GitLab itself in places: it wants at least one runner tag, for instance.
+    """
+    return [f"{error.json_path}: {error.message[:300]}" for error in _gitlabs_schema().iter_errors(document)]

@@ -157,3 +157,18 @@ def client_environment(facility: Facility, client: str = "cmscat-client") -> dic
     """The CI variables of a client of the facility's issuer."""
     secret = facility.issuer.secret_file(client).read_text().strip()
     return {"IAM_CLIENT_ID": client, "IAM_CLIENT_SECRET": secret}
+
+
+def site_variables(facility: Facility, *, poll_ceiling: str = "2 s") -> dict[str, str]:
+    """The CI variables of a project that runs on `infn-af`, and the pool behind the addresses of the site."""
+    endpoint = facility.endpoint
+    return {
+        **client_environment(facility),
+        "SEPTUM_CLUSTER_COLLECTOR": endpoint.collector,
+        "SEPTUM_CLUSTER_SCHEDD": endpoint.schedd,
+        "SEPTUM_CLUSTER_ISSUER": facility.issuer.url,
+        "SEPTUM_CLUSTER_AUDIENCE": endpoint.audience,
+        "SEPTUM_CLUSTER_SCOPE": " ".join(["wlcg", *COMPUTE_SCOPES]),
+        "SEPTUM_CLUSTER_POLL_FLOOR": "1 s",
+        "SEPTUM_CLUSTER_POLL_CEILING": poll_ceiling,
+    }

@@ -49,6 +49,74 @@ ADVICE = MappingProxyType(
             "the message names, and what goes must have been deprecated by a release before: see "
             "[the contract](../../CONTRIBUTING.md#the-contract)."
         ),
+        "E010": (
+            "The framework's calls of `condor_submit` are recorded in CI job `prepare`, and read by the CI jobs after "
+            "it. The message names the call, or the line of the recording. Only `condor_submit` is recorded: a "
+            "framework that submits by HTCondor's Python bindings, by DAGMan or to another batch system needs an "
+            "option of its own that makes it call `condor_submit`."
+        ),
+        "E015": (
+            "`septum adopt` reads `.gitlab-ci.yml` and the shell scripts that it calls, as text. It takes pipelines "
+            "that submit with `condor_submit`, themselves or by a framework. A DAG, another batch system, or lines "
+            "that it cannot read need a person: see [Adopt a pipeline](../how-to/adopt-a-pipeline.md)."
+        ),
+        "E013": (
+            "The rehearsal is a pool of its own, unpacked from Debian's packages, and runs on Linux with `apt-get`, "
+            "`dpkg-deb`, `git` and user namespaces: a Debian or Ubuntu, or a container of one that may make them. The "
+            "message names what is missing. Everywhere, `septum run` does the same work on the cluster `local`, and "
+            "`septum component preview` shows what GitLab would make of the pipeline."
+        ),
+        "E014": (
+            "The end of the log of that CI job stands under the message, and `septum rehearse --keep` leaves the whole "
+            "of it. In a rehearsal a CI job has the software of this machine and no container, no variables of your "
+            "project but those given with `--variable`, and no GitLab: see "
+            "[what is another there](../how-to/run-the-pipeline-on-your-laptop.md)."
+        ),
+        "E020": (
+            "Write the image as `docker pull` takes it, with registry and tag. A repository is in lower case, a tag "
+            "holds letters, digits and `_.-`. [All forms of a name](../how-to/choose-an-image.md) with what becomes "
+            "of each: `septum image resolve IMAGE`."
+        ),
+        "E011": (
+            "What buildah printed stands above the message, and its last step is the one that failed. Try it on a "
+            "machine: `buildah build --isolation chroot CONTEXT`. A step that needs more rights than a container "
+            "without privileges has, such as `mount`, cannot run there."
+        ),
+        "E012": (
+            "What an image is built of is part of its labels. With the same tag and another Containerfile, context or "
+            "build argument, the registry's image is kept: jobs of an earlier pipeline may still start in it. Leave "
+            "out the input `tag`, which then is the commit, or give a new version. A tag that is to go is deleted by "
+            "a person, at *Deploy > Container registry*."
+        ),
+        "E016": (
+            "GitLab has one answer for what does not exist and for what the token may not see. Compare the address "
+            "with the page in a browser, and the token's role: [Follow a pipeline](../how-to/follow-a-pipeline.md) has "
+            "what each verb needs. A log or an artifact may also have been erased, or have expired."
+        ),
+        "E030": (
+            "The message names the answer and what it may be. Answers stand in CI files, in Python and in names of "
+            "files of the new repository, so they hold plain letters, digits and a few signs: "
+            "[the page on new repositories](../how-to/start-a-repository.md) lists them."
+        ),
+        "E031": (
+            "`septum new` writes into a folder that does not exist or is empty, and writes all or nothing. `septum "
+            "update` wants a repository that `septum new` made, with everything committed. The evidence has Git's or "
+            "copier's own words; [the page on updates](../how-to/update-from-the-starter.md) has the steps."
+        ),
+        "E032": (
+            "Edit the files that the message names, between `<<<<<<<` and `>>>>>>>`, then `git add` and `git commit` "
+            "them. `git reset --hard` gives the whole update up: everything was committed before."
+        ),
+        "E040": (
+            "The evidence has one line for each thing that differs. `septum gitlab setup --dry-run` shows what it "
+            "would do about them; [the page of the setup](../how-to/set-up-the-gitlab-project.md) says what each is "
+            "for."
+        ),
+        "E041": (
+            "What was done stands above the message, what was not below it, each with GitLab's own words and what the "
+            "token must have. `septum gitlab setup` can be run again at any time: what is as it should be is left "
+            "alone. See [the page of the setup](../how-to/set-up-the-gitlab-project.md)."
+        ),
         "E060": (
             "The message is what GitLab would say, in substance. `septum component preview` reads the same file again "
             "after each change; [how GitLab reads a component](../explanation/how-gitlab-reads-a-component.md) has the "
@@ -111,6 +179,13 @@ ADVICE = MappingProxyType(
             "CI/CD variable `SEPTUM_GITLAB_TOKEN`. A token that is not accepted at all has expired or was revoked. A "
             "job token reads the pipelines of public projects; those of private ones not in every GitLab."
         ),
+        "E115": (
+            "GitLab's own login, `CI_REGISTRY_USER` and `CI_REGISTRY_PASSWORD`, is good for images below "
+            "`$CI_REGISTRY_IMAGE`. For another project's registry, that project must let this one push: *Settings > "
+            "CI/CD > Job token permissions*. For a registry of another service, set `SEPTUM_REGISTRY_USER` and "
+            "`SEPTUM_REGISTRY_PASSWORD` in the project, masked and protected: a protected variable is there on "
+            "protected branches and tags alone."
+        ),
         "E120": (
             "Make a proxy with `voms-proxy-init`, encode the proxy, not the certificate, with `base64 -w0`, "
             "and store it again in the variable that the message names."
@@ -160,6 +235,15 @@ ADVICE = MappingProxyType(
             "principal can be removed with that one only. `condor_q -allusers -af:j Owner SeptumRun` shows whose they "
             "are."
         ),
+        "E232": (
+            "`septum logs` shows the log of the CI job that the message names, `septum logs --part 0007` that of a "
+            "part. The code of septum's own error in brackets has its entry here. When the cause is gone, `septum "
+            "retry`."
+        ),
+        "E233": (
+            "Somebody cancelled the pipeline, or a newer commit did. `septum retry` starts it again; jobs that are "
+            "left on the cluster go with their lease, or with `septum sweep`."
+        ),
         "E300": "The message names the parts and their causes; each cause has its own entry here.",
         "E301": (
             "The end of the part's log stands under the message, the whole log is in the result folder. "
@@ -193,6 +277,11 @@ ADVICE = MappingProxyType(
             "The cluster ignored the image. Compare `image-method` in `septum cluster show NAME` with the site's "
             "pages, and check that the workers can read the image."
         ),
+        "E319": (
+            "The tag was pushed again, and CI and the workers, or two workers, have different images under it. Name "
+            "an image that does not move: a tag made from the commit, or a digest. If it was pushed just now, wait "
+            "until CVMFS shows it with `septum image wait`, and run the pipeline again."
+        ),
         "E311": (
             "Its machine could not start it, or files did not travel, and another job of the part met the same. If the "
             "host under the message is always the same, tell the site; if not, look at the hold reason. "
@@ -224,11 +313,23 @@ ADVICE = MappingProxyType(
             "The strict engine needs no ROOT, and says what it cannot write: objects with labels or functions beyond "
             "the first 2 GB of a file. The outputs stay in the state folder: when the cause is removed, retry collect."
         ),
+        "E410": (
+            "The command under `merge: with` ran over the verified outputs of all parts; its own words stand under the "
+            "message, and in the log that it names. What stood where an output or the product belongs is never "
+            "overwritten: remove it, or give `at` and `product` other paths. In a pipeline, retry the CI job `merge`, "
+            "then `result`; no part runs again. "
+            "[The page on such merges](../how-to/merge-with-the-frameworks-command.md) says what the command finds."
+        ),
+        "E411": (
+            "Each object of the sum of the parts must be in the product, equal but for rounding, unless a pattern "
+            "under `changes` names it. The message names those that are not. If the command is meant to change them, "
+            "add them to `changes`; if not, it has lost or counted twice what a part delivered. Do not use the product."
+        ),
         "E401": (
             "The message names the part and the first object that differs. All parts must book the same histograms "
             "with the same axes, whatever they find in their events; results that should differ are merged "
             "into files of their own with `merge:`. Where a difference is meant, "
-            "[a policy](septum-yaml.md#policies-of-the-merge) allows it: `missing-objects: union`, `labels: by-name`, "
+            "[a policy](septum-yaml.md#policies-of-the-merge) allows it: `missing-objects: groups`, `labels: by-name`, "
             "`parameters: sum` or `first`, `strings: first`; `unchecked: hadd` leaves objects of classes that septum "
             "cannot check to hadd."
         ),
@@ -290,6 +391,15 @@ ADVICE = MappingProxyType(
         "E753": (
             "Nothing is lost: the jobs go on, and this CI job, retried, goes on where it stands. GitLab does so by "
             "itself, twice. For runs of many hours raise `timeout`, if the runner allows as much, or use `wait: hops`."
+        ),
+        "E754": (
+            "An image that is in the wish list appears on CVMFS minutes to hours after it was pushed; one that is not "
+            "never does: `septum image wishlist IMAGE` prints the line that asks for it. Retry the CI job later, or "
+            "give it more time with `--deadline`."
+        ),
+        "E755": (
+            "Wait, and retry the CI job. GitLab does so by itself, twice. If it lasts, look at the status page of the "
+            "registry."
         ),
     }
 )

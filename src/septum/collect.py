@@ -31,6 +31,7 @@ from septum.hosts import Trial, black_holes
 from septum.intake import Intake, Taken, facts_of
 from septum.ledger import Ledger, Row
 from septum.manifest import plain
+from septum.merge.command import HandedOver
 from septum.merge.results import Merger
 from septum.outcome import Outcome, failure, partial
 from septum.policy import Pace, again, judge, part_state
@@ -128,6 +129,7 @@ class Collector:
 
         Raises:
             TimeUpError: It was time to leave, and jobs still run.
+            HandedOver: A framework's own merge is to be run elsewhere.
             SeptumError: Contact was lost for too long, the disk is full, or the merge did not hold.
         """
         self._check_parts()
@@ -175,6 +177,7 @@ class Collector:
                 self._say(f"warning: {warning}")
             changed |= self._fetch()
             self._avoid_black_holes()
+            self._feeder.check_pilot()
             self._make_room()
             changed |= self._feeder.feed() > 0
             self._silent_since_s = None
@@ -219,12 +222,7 @@ class Collector:
 
     def _time_up(self) -> TimeUpError:
         """What to leave with: the jobs go on, with a lease until somebody else speaks for them."""
-        until_s = self._feeder.lease_until_s
-        try:
-            self._backend.extend(until_s)
-        except SeptumError as error:
-            self._say(f"warning: the jobs' lease cannot be extended: {error.what}")
-            until_s = self._lease_until_s or self._clock.now()
+        until_s = self._leave()
         counts = self._ledger.counts()
         going = sum(row.state is not PartState.FAILED for row in self._open_parts())
         return TimeUpError(
@@ -233,6 +231,16 @@ class Collector:
             + f"; without a word their jobs go on for {show_duration(until_s - self._clock.now())}",
             fix="retry this CI job: it goes on where this one stands",
         )
+
+    def _leave(self) -> float:
+        """Extend the jobs' lease before leaving; returns until when they stay, in seconds since the epoch."""
+        until_s = self._feeder.lease_until_s
+        try:
+            self._backend.extend(until_s)
+        except SeptumError as error:
+            self._say(f"warning: the jobs' lease cannot be extended: {error.what}")
+            return self._lease_until_s or self._clock.now()
+        return until_s
 
     def _look(self, now_s: float) -> bool:
         awaited = [row for row in self._open_parts() if row.state not in {PartState.ENDED, PartState.PLANNED}]
@@ -310,12 +318,15 @@ class Collector:
         ended = {row.id: row for row in self._ledger.rows(PartState.ENDED)}
         if not ended:
             return False
-        unknown = [part for part in ended if part not in self._reports]
+        # Of one that could not be fetched, somebody else may have taken the job away since.
+        unknown = [part for part in ended if part not in self._reports or part in self._intake.unfetched]
         if unknown:
             self._reports.update(self._backend.poll(unknown, everything=True) or {})
         for row in list(ended.values()):
             report = self._report(row)
-            error = self._ends(row.id, report) if report.state is JobState.REMOVED else None
+            if report.state is JobState.LOST and row.id in unknown:
+                self._miss(row.id)
+            error = self._ends(row.id, report) if report.state in {JobState.REMOVED, JobState.LOST} else None
             if error is not None and not has_status(self._run.incoming, row.id):
                 self._end(ended.pop(row.id), report, error)  # somebody removed it, and did not want another one
         parts = list(ended)
@@ -382,7 +393,11 @@ class Collector:
             return Outcome(results=(), failed=failed, error=failure(self._run.plan, failed))
         for part in lost:
             self._merger.fail(part)
-        results = tuple(self._merger.finish(progress=lambda name: self._say(f"merging {name}")))
+        try:
+            results = tuple(self._merger.finish(progress=lambda name: self._say(f"merging {name}")))
+        except HandedOver:
+            self._leave()  # whoever comes next finds the jobs, if the outputs are lost on the way
+            raise
         if failed:
             return Outcome(results=results, failed=failed, error=partial(self._run.plan, failed))
         if any(result.missing for result in results):

@@ -93,6 +93,84 @@ class ContractError(SeptumError):
     code, exit_code = "E009", 2
 
 
+class CaptureError(SeptumError):
+    """What a framework submitted could not be recorded, or its recording cannot be read; nothing was submitted."""
+
+    code, exit_code = "E010", 2
+
+
+class ImageNameError(PlanError):
+    """A text is not the name of a container image, or no registry and no worker takes it."""
+
+    code, exit_code = "E020", 2
+
+
+class ImageBuildError(SeptumError):
+    """The image of the analysis could not be built: a line of its Containerfile failed, or there is no buildah."""
+
+    code, exit_code = "E011", 3
+
+
+class AdoptError(SeptumError):
+    """A pipeline of shell lines cannot be adopted: it cannot be read, submits nothing to HTCondor, or has a DAG."""
+
+    code, exit_code = "E015", 2
+
+
+class AnswerError(SeptumError):
+    """An answer to `septum new` is not one that it can take: an unknown choice, a name with signs that are not safe."""
+
+    code, exit_code = "E030", 2
+
+
+class StarterError(SeptumError):
+    """The starter cannot be copied or merged: the folder is not empty, the tree is not clean, no such version."""
+
+    code, exit_code = "E031", 2
+
+
+class UpdateConflictError(SeptumError):
+    """`septum update` has merged, and some lines were changed by both sides: they wait for a decision."""
+
+    code, exit_code = "E032", 3
+
+
+class ImageTakenError(SeptumError):
+    """The registry has another image under the tag; a tag never gets a second meaning."""
+
+    code, exit_code = "E012", 2
+
+
+class RehearsalUnfitError(SeptumError):
+    """This machine cannot rehearse a pipeline: no Linux, no `apt-get`, no Node, or no user namespaces."""
+
+    code, exit_code = "E013", 2
+
+
+class CIJobError(SeptumError):
+    """A CI job of a rehearsed pipeline failed, and not by an error of septum's; or the pipeline left no result."""
+
+    code, exit_code = "E014", 3
+
+
+class NotOnGitlabError(SeptumError):
+    """GitLab shows no such project, pipeline, CI job or log: there is none, or the token does not see it."""
+
+    code, exit_code = "E016", 2
+
+
+class ProjectDiffersError(SeptumError):
+    """A project on GitLab is not as septum needs it; `septum gitlab check` looked, and changed nothing."""
+
+    code, exit_code = "E040", 3
+
+
+class SetupIncompleteError(SeptumError):
+    """`septum gitlab setup` could not do all of it; the rest is done, and doing it again goes on."""
+
+    code, exit_code = "E041", 3
+
+
 class PreviewError(SeptumError):
     """GitLab would refuse a component, its inputs or the pipeline that includes it; each cause has its own class."""
 
@@ -166,6 +244,12 @@ class GitlabRefusedError(SeptumError):
     """GitLab does not let septum's token see what was asked for, or does not accept the token."""
 
     code, exit_code = "E114", 13
+
+
+class RegistryRefusedError(SeptumError):
+    """The container registry does not let this CI job see or push the image, or does not take its login."""
+
+    code, exit_code = "E115", 13
 
 
 class NotAuthorizedError(SeptumError):
@@ -259,6 +343,18 @@ class LeftBehindError(SeptumError):
     """Jobs that were to be removed are still in the queue."""
 
     code, exit_code = "E231", 25
+
+
+class PipelineFailedError(SeptumError):
+    """A pipeline of GitLab that was watched has failed; the evidence names the CI job and what it ended with."""
+
+    code, exit_code = "E232", 26
+
+
+class PipelineCancelledError(SeptumError):
+    """A pipeline of GitLab that was watched was cancelled or skipped."""
+
+    code, exit_code = "E233", 27
 
 
 # ── 30 to 39: the jobs ──────────────────────────────────────────────────────────────────────────────────────────
@@ -360,6 +456,12 @@ class PartImageError(PartError):
     transient = True
 
 
+class PartOtherImageError(PartImageError):
+    """The worker ran the part in another image than CI or the other parts have under the same name."""
+
+    code, exit_code = "E319", 38
+
+
 class PartialResultError(SeptumError):
     """Parts are missing within the tolerance: there is a result, and it is labelled partial."""
 
@@ -373,6 +475,18 @@ class MergeFailedError(SeptumError):
     """The merge engine failed, or said something on standard error that it should not."""
 
     code, exit_code = "E400", 40
+
+
+class MergeCommandError(MergeFailedError):
+    """The framework's own merge failed, wrote nothing, or was not run over the outputs of this run."""
+
+    code, exit_code = "E410", 40
+
+
+class ProductError(MergeCommandError):
+    """What the framework's own merge wrote cannot be read, or is not what the sum of the parts says."""
+
+    code, exit_code = "E411", 43
 
 
 class StructureError(SeptumError):
@@ -475,6 +589,18 @@ class TimeUpError(TryAgainError):
     """The time of the CI job is nearly over and jobs still run. They go on; a retried CI job finds them again."""
 
     code, exit_code = "E753", 75
+
+
+class ImageNotThereError(TryAgainError):
+    """CVMFS does not show the image yet."""
+
+    code, exit_code = "E754", 75
+
+
+class RegistryUnavailableError(TryAgainError):
+    """The container registry did not answer, or answered with a server error, after retries."""
+
+    code, exit_code = "E755", 75
 
 
 def every_error() -> list[type[SeptumError]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from septum.backends.base import REPLACED, Backend, JobReport, Run
 from septum.errors import NoRoomError, SeptumError, SubmitRefusedError
 from septum.ledger import ENDED
+from septum.outcome import failure
 from septum.plan import Part
 from septum.states import HoldAction, JobState, PartState, hold_of
 from septum.units import count, show_duration, show_size
@@ -27,7 +28,11 @@ SPOOL_PATIENCE_S = 600.0
 ROOM_PATIENCE_S = 24 * 3600.0
 """How long a run without a single job in the queue waits for room."""
 
+PILOT = "pilot"
+"""Fact of a run in the ledger: the part that has to deliver before all others get a job."""
+
 _WAITING = (PartState.IDLE, PartState.RUNNING, PartState.HELD)
+_DELIVERED = (PartState.VERIFIED, PartState.MERGED)
 
 
 class Feeder:
@@ -59,6 +64,7 @@ class Feeder:
         self._not_before_s = 0.0
         self._refused_since_s: float | None = None
         self._in_doubt = False
+        self._pilot_is_in = False
         self._sizes: dict[str, int] = {}
         self._limit_is_known = self.in_waves = len(run.plan.parts) > profile.max_jobs_per_owner
 
@@ -148,14 +154,14 @@ class Feeder:
             SubmitRefusedError: The site does not take them; those of this call are planned again, without jobs.
             NoRoomError: There has been no room for any of them for a day.
         """
-        planned = self._ledger.rows(PartState.PLANNED)
+        planned = self._planned()
         if not planned or self._clock.now() < self._not_before_s:
             return 0
         if self._in_doubt:
             # A submission broke, and nobody knows whether its jobs are there.
             self.take_stock(stuck=True)
             self._in_doubt = False
-            planned = self._ledger.rows(PartState.PLANNED)
+            planned = self._planned()
         sent: list[str] = []
         try:
             self._send(planned[: self._room()], sent)
@@ -165,6 +171,34 @@ class Feeder:
                 self._take_back(error, planned, sent)
             raise
         return len(sent)
+
+    def check_pilot(self) -> None:
+        """Look what became of the part that goes before all others, if there is one.
+
+        Raises:
+            SeptumError: It has failed, and no other part was submitted.
+        """
+        pilot = self._ledger.facts().get(PILOT)
+        if pilot is None or self._pilot_is_in:
+            return
+        rows = [row for row in self._ledger.rows(PartState.FAILED, *_DELIVERED) if row.id == pilot]
+        if not rows:
+            return
+        others = count(len(self._run.plan.parts) - 1, "other part")
+        if rows[0].state is PartState.FAILED:
+            error = failure(self._run.plan, rows)
+            error.evidence += f"\nit was the pilot: none of the {others} was submitted"
+            raise error
+        self._pilot_is_in = True
+        self._say(f"pilot: part {pilot} has delivered, and its outputs are verified; now the {others}")
+
+    def _planned(self) -> list[Row]:
+        """The parts that may get a job now: all without one, or the pilot alone as long as it has not delivered."""
+        planned = self._ledger.rows(PartState.PLANNED)
+        pilot = self._ledger.facts().get(PILOT)
+        if pilot is None or any(row.id == pilot for row in self._ledger.rows(*_DELIVERED)):
+            return planned
+        return [row for row in planned if row.id == pilot]
 
     def _send(self, rows: Sequence[Row], sent: list[str]) -> None:
         """Submit parts, and note in `sent` which are in the queue; ends early where there is no room."""

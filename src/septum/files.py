@@ -8,7 +8,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from septum.errors import PlanError
@@ -270,3 +270,8 @@ def is_text(text: str) -> bool:
     except UnicodeEncodeError:  # a file name in another encoding
         return False
     return True
+
+
+def below(root: Path) -> Callable[[InputFile], Path]:
+    """Where the input files of an analysis stand whose paths are relative to a folder."""
+    return lambda file: root / file.path

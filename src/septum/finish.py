@@ -183,7 +183,7 @@ def note_failure(folder: Path, error: SeptumError) -> None:
 
 
 def _output_name(plan: Plan, item: StoredOutput) -> str:
-    return f"{_KEPT}/{item.part}/{plan.outputs[item.output].path}"
+    return f"{_KEPT}/{item.part}/{plan.output_path(plan.by_id[item.part], item.output)}"
 
 
 def _with_places(manifest: Manifest, uploaded: Mapping[str, Uploaded]) -> Manifest:

@@ -17,6 +17,8 @@ T = TypeVar("T")
 TOKEN = "SEPTUM_GITLAB_TOKEN"  # noqa: S105 - the name of a variable
 JOB_TOKEN = "CI_JOB_TOKEN"  # noqa: S105
 _TIMEOUT_S = 60.0
+_LONGEST_WAIT_S = 60
+"""A server that wants us to stay away for longer is not waited for."""
 _FORBIDDEN = frozenset({401, 403})
 _ABSENT = frozenset({404, 410})
 _TOO_MANY, _SERVER_ERROR = 429, 500
@@ -58,7 +60,7 @@ def token_of(environ: Mapping[str, str]) -> tuple[Secret, bool]:
     return better or read_variable(environ, JOB_TOKEN), bool(better)
 
 
-def open_client(url: str, token: Secret, *, better: bool, ca_file: str = "") -> Any:
+def open_client(url: str, token: Secret, *, better: bool, ca_file: str = "", only_here: bool = False) -> Any:
     """A client of python-gitlab, to be closed.
 
     Args:
@@ -66,11 +68,16 @@ def open_client(url: str, token: Secret, *, better: bool, ca_file: str = "") -> 
         token: As `token_of` gave it, and
         better: whether it is more than a job token.
         ca_file: Authorities that are trusted beside the system's.
+        only_here: Whether nothing but what is below `url` is spoken to, whatever an answer says.
     """
     import gitlab
 
     from septum.compare.transfer import session
 
+    made = session(ca_file)
+    made.hooks["response"].append(_refuse_long_waits)
+    if only_here:
+        _keep_here(made, url)
     return gitlab.Gitlab(
         url,
         private_token=token.reveal() if better else None,
@@ -79,8 +86,31 @@ def open_client(url: str, token: Secret, *, better: bool, ca_file: str = "") -> 
         retry_transient_errors=True,
         # Pages of a list are asked from the host that we know, whatever the answer calls it.
         keep_base_url=True,
-        session=session(ca_file),
+        session=made,
     )
+
+
+def _keep_here(session: Any, url: str) -> None:
+    """Leave a session the way to one address and below: a redirect or a next page elsewhere ends in an error.
+
+    Beside a GitLab below a path there may be other services of its host.
+    """
+    adapter = session.get_adapter(url)
+    session.adapters.clear()
+    session.mount(url.rstrip("/") + "/", adapter)
+
+
+def _refuse_long_waits(response: Any, *_: object, **__: object) -> None:
+    """End a question that python-gitlab would sleep over, for as long as the answer says.
+
+    Raises:
+        ForgeError: GitLab has had too many requests, and wants none for a while.
+    """
+    after = response.headers.get("Retry-After", "")
+    if response.status_code == _TOO_MANY and after.isascii() and after.isdecimal() and int(after) > _LONGEST_WAIT_S:
+        response.close()
+        wait = f"{min(int(after), 10**6) / 60:.0f} min"
+        raise ForgeError(Trouble.UNAVAILABLE, f"HTTP {_TOO_MANY}: too many requests; it wants none for {wait}")
 
 
 def asked(ask: Callable[[], T]) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +22,16 @@ from septum.errors import (
 from septum.ledger import Ledger, Row, StoredOutput
 from septum.merge.results import Merger
 from septum.units import count, show_size
-from septum.verify import Verified, has_status, measure, verify
+from septum.verify import Verified, has_status, measure, other_image, verify
 from septum.worker.sandbox import Status, kept_name, log_names, output_name, parse_status, sandbox_name, status_name
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _MORE_ROOM = "make room, or take a runner with a larger disk, and retry this CI job: it fetches what is missing"
 _SPARE_B = 64 << 20
 """Room on the disk that ledger, report and logs need beside the outputs."""
+
+_IMAGE_FACT = "image"
+"""The ledger's fact with the path of the image that the parts were in."""
 
 FETCH_TRIES = 3
 """How often the files of a job are fetched before they are taken for what it left."""
@@ -116,6 +119,11 @@ class Intake:
                     self._run.incoming.mkdir(parents=True, exist_ok=True)
                     (self._run.outputs / name).replace(self._run.incoming / name)
 
+    @property
+    def unfetched(self) -> Collection[str]:
+        """The parts whose files could not be fetched the last time."""
+        return self._unfetched.keys()
+
     # ── fetching ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def fetch(
@@ -159,6 +167,8 @@ class Intake:
                 yield from self._bring_one(row, now_s, before)
         else:
             self._fetched += len(rows)
+            for row in rows:
+                self._unfetched.pop(row.id, None)
             yield from ((row, None) for row in rows)
 
     def _bring_one(self, row: Row, now_s: float, before: int) -> Iterator[tuple[Row, Taken | None]]:
@@ -181,6 +191,7 @@ class Intake:
                 yield row, Taken(error=lost, seconds=None)
         else:
             self._fetched += 1
+            self._unfetched.pop(row.id, None)
             yield row, None
 
     def _check_disk(self, parts: int) -> None:
@@ -220,6 +231,7 @@ class Intake:
         seconds = None if status is None else float(status.ended_s - status.started_s)
         try:
             verified = verify(self._run.plan, self._run.plan.by_id[part], self._run.incoming, report, self._merger.read)
+            self._compare_image(part, verified.status)
         except (PartError, StructureError) as error:
             if isinstance(error, OutputDamagedError) and tries < FETCH_TRIES:
                 return None
@@ -227,6 +239,22 @@ class Intake:
             return Taken(error=error, seconds=seconds)
         self._accept(row, verified, report, now_s)
         return Taken(error=None, seconds=seconds)
+
+    def _compare_image(self, part: str, status: Status) -> None:
+        """Look whether all parts were in the same image: on CVMFS, a tag that is pushed again leads elsewhere.
+
+        Raises:
+            PartOtherImageError: An earlier one was in another.
+        """
+        if not status.image_path.startswith("/cvmfs/"):
+            return
+        first = self._ledger.facts().get(_IMAGE_FACT)
+        if first is None:
+            self._ledger.note(_IMAGE_FACT, status.image_path)
+        elif first != status.image_path:
+            raise other_image(
+                self._run.plan.by_id[part], f"its image: {status.image_path}\nthat of other parts: {first}"
+            )
 
     def _status(self, part: str) -> Status | None:
         try:

@@ -14,9 +14,12 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from septum.errors import StateError
 from septum.plan import Value
+from septum.units import count
 
 FORMAT = 2
 NAME = "septum.json"
+COMMAND = "command: "
+"""Begins the engine of a result that a framework's own command merged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,41 @@ class Held:
 
     kind: str
     entries: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnMerge:
+    """How a result fared that is merged by a framework's own command.
+
+    Attributes:
+        command, at, product, changes: As the plan has them, see `septum.plan.Merge`.
+        ran: Whether the result is what the command wrote; else it is septum's own sum.
+        stamp: That of the sum which the command's product was compared with; it never stands inside of the product.
+        equal: Objects that are those of the sum, but for rounding.
+        changed: Objects that the command changed or took away, as `changes` allows.
+        new: Objects that the sum does not have.
+        notes: What else was seen.
+    """
+
+    command: str | tuple[str, ...]
+    at: str
+    product: str
+    changes: tuple[str, ...] = ()
+    ran: bool = False
+    stamp: str = ""
+    equal: int = 0
+    changed: int = 0
+    new: int = 0
+    notes: tuple[str, ...] = ()
+
+    def says(self) -> str:
+        """The whole in one line."""
+        if not self.ran:
+            return "septum's own sum: the framework's command merges complete sets only, and was not run"
+        found = f"merged by the framework's command; {count(self.equal, 'object')} equal the sum of the parts"
+        found += f", {self.new} new" if self.new else ""
+        found += f", {self.changed} changed as allowed" if self.changed else ""
+        return "; ".join([found, *self.notes])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +81,7 @@ class ResultFile:
         objects: What it holds, by path.
         url: Where it was published; empty when it stands in the folder.
         verified_by: What shows that it is there, see `septum.upload.local.Proof`.
+        own: The framework's own merge, if the plan has one for this result.
     """
 
     name: str
@@ -56,6 +95,7 @@ class ResultFile:
     objects: Mapping[str, Held] = field(default_factory=dict)
     url: str = ""
     verified_by: str = ""
+    own: OwnMerge | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +188,8 @@ class Manifest:
         whole_count: Parts of the whole plan.
         plan: The plan's hash; `work` that of what decides the content of the results.
         run: The run's tag.
+        image_digest: `sha256:…` of the image that the registry had at submission; empty if nobody knew.
+        image_id: `sha256:…` of its content, which every part was held to where its worker shows it.
         policies: The relaxed policies of the merge, by name.
         origin: Where the run comes from, by name, as far as known; see `septum.provenance.origin`.
         software: Versions of what took part, by name.
@@ -164,6 +206,8 @@ class Manifest:
     cluster: str
     schedd: str = ""
     image: str | None = None
+    image_digest: str = ""
+    image_id: str = ""
     asked: Asked = field(default_factory=Asked)
     policies: Mapping[str, str] = field(default_factory=dict)
     error: Failure | None = None
@@ -227,6 +271,7 @@ def _from_data(data: Mapping[str, Any]) -> Manifest:
                 "parts": _listed(item["parts"]),
                 "missing": _listed(item["missing"]),
                 "objects": {path: Held(**held) for path, held in item["objects"].items()},
+                "own": _own_merge(item.get("own")),
             }
         )
         for item in _listed(data["results"])
@@ -252,6 +297,14 @@ def _from_data(data: Mapping[str, Any]) -> Manifest:
             "parts": parts,
         }
     )
+
+
+def _own_merge(item: Mapping[str, Any] | None) -> OwnMerge | None:
+    if item is None:
+        return None
+    command = item["command"]
+    lists = {key: _listed(item[key]) for key in ("changes", "notes")}
+    return OwnMerge(**{**item, **lists, "command": command if isinstance(command, str) else _listed(command)})
 
 
 def _listed(value: Any) -> tuple[Any, ...]:

@@ -17,9 +17,12 @@ from typing import Any
 
 from septum.errors import StateError
 
-FORMAT = 3
+FORMAT = 4
 Value = str | tuple[str, ...]
 """The value of a part: a text as it stands in `septum.yaml`, or several (the files of a part)."""
+
+HIDDEN = "condor_"
+"""Begins the names of values that septum made of a submit description; messages leave them out."""
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -36,7 +39,7 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputFile:
-    """A file that every part writes, and the ROOT objects that it must hold."""
+    """A file that every part writes, and the ROOT objects that it must hold; `path` may hold placeholders."""
 
     path: str
     objects: tuple[str, ...]
@@ -65,17 +68,25 @@ class Part:
 
     def describe(self) -> str:
         """The part as messages name it: `part 0007 (sample=DY, seed=8)`, at most some 100 characters."""
-        shown = ", ".join(f"{name}={_short(value)}" for name, value in self.values)
+        shown = ", ".join(f"{name}={_short(value)}" for name, value in self.values if not name.startswith(HIDDEN))
         return f"part {self.id} ({shown})" if shown else f"part {self.id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
-    """One result: the explicit, ordered list of parts whose output number `output` goes into it."""
+    """One result: the explicit, ordered list of parts whose output number `output` goes into it.
+
+    With a `command`, the framework's own merge: `at` is where the output of a part is laid for it (may hold
+    placeholders), `product` what it writes, and `changes` are patterns of the objects that it may change or take away.
+    """
 
     result: str
     output: int
     parts: tuple[str, ...]
+    command: str | tuple[str, ...] | None = None
+    at: str = ""
+    product: str = ""
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +167,10 @@ class Plan:
     def by_id(self) -> Mapping[str, Part]:
         """The parts by their id."""
         return {part.id: part for part in self.parts}
+
+    def output_path(self, part: Part, number: int) -> str:
+        """The path of output `number` of a part in its working folder, the placeholders filled."""
+        return path_of(self.outputs[number].path, self, part)
 
     @cached_property
     def by_result(self) -> Mapping[str, Merge]:
@@ -244,6 +259,24 @@ def all_values(plan: Plan, part: Part) -> dict[str, Value]:
     }
 
 
+def has_placeholder(word: str) -> bool:
+    """Whether a word holds a placeholder that `fill` would fill."""
+    return any(match[1] for match in _PLACEHOLDER.finditer(word))
+
+
+def shown_pattern(pattern: str) -> str:
+    """A pattern for people: a star stands for what septum made of a submit description."""
+    return re.sub(rf"\{{{HIDDEN}\w+\}}", "*", pattern)
+
+
+def path_of(pattern: str, plan: Plan, part: Part) -> str:
+    """A path with the values of a part in it; the plan was checked to have them, one text each."""
+    if "{" not in pattern and "}" not in pattern:
+        return pattern
+    (path,) = fill(pattern, all_values(plan, part))
+    return path
+
+
 def fingerprint(
     *,
     shell: str,
@@ -320,6 +353,18 @@ def _files(items: Sequence[Mapping[str, Any]]) -> tuple[InputFile, ...]:
     return tuple(InputFile(**item) for item in items)
 
 
+def _merge_from(item: Mapping[str, Any]) -> Merge:
+    command = item["command"]
+    return Merge(
+        **{
+            **item,
+            "parts": tuple(item["parts"]),
+            "changes": tuple(item["changes"]),
+            "command": tuple(command) if isinstance(command, list) else command,
+        }
+    )
+
+
 def _from_data(data: dict[str, Any]) -> Plan:
     parts = tuple(
         Part(**{**part, "values": _pairs(part["values"]), "inputs": _files(part["inputs"])}) for part in data["parts"]
@@ -337,9 +382,7 @@ def _from_data(data: dict[str, Any]) -> Plan:
         tolerance=data["tolerance"],
         inputs=_files(data["inputs"]),
         outputs=tuple(OutputFile(path=item["path"], objects=tuple(item["objects"])) for item in data["outputs"]),
-        merges=tuple(
-            Merge(result=item["result"], output=item["output"], parts=tuple(item["parts"])) for item in data["merges"]
-        ),
+        merges=tuple(_merge_from(item) for item in data["merges"]),
         parts=parts,
         policies=_pairs(data["policies"]),
         compare=Compare(**data["compare"]),

@@ -10,23 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from septum.assembly import assemble, check_outputs, name_of_image, request_of
 from septum.errors import PlanError
 from septum.files import Files, is_text
-from septum.plan import (
-    Compare,
-    Limits,
-    Merge,
-    OutputFile,
-    Part,
-    Plan,
-    Publish,
-    Request,
-    Value,
-    fill,
-    fingerprint,
-    part_id,
-    partial_name,
-)
+from septum.plan import OutputFile, Part, Plan, Value, fingerprint, part_id
 
 if TYPE_CHECKING:
     from septum.config import Analysis, EntryParts, FileParts, PartBlock
@@ -60,12 +47,7 @@ def make_plan(analysis: Analysis, root: Path, *, image: str | None = None, leave
     Raises:
         PlanError: A file is missing, no parts come out, or two parts would do the same work.
     """
-    chosen_image = image or analysis.image
-    if chosen_image and (not chosen_image.isprintable() or "$" in chosen_image):
-        raise PlanError(
-            f"image: {chosen_image[:100]!r} is not the name of an image",
-            fix="write the name out, in one line: no variable is expanded here",
-        )
+    chosen_image = name_of_image(analysis, image)
     files = Files(root, leave_out)
     expanded = (draft for block in analysis.parts for draft in _expand(block, files))
     drafts = list(itertools.islice(expanded, MAX_PARTS + 1))
@@ -74,12 +56,6 @@ def make_plan(analysis: Analysis, root: Path, *, image: str | None = None, leave
     common = set(drafts[0].own).intersection(*(draft.own for draft in drafts))
     shared_paths = sorted({*files.match_inputs(analysis.inputs), *common})
     shared = tuple(files.describe(path) for path in shared_paths)
-    sent = {*shared_paths, *(path for draft in drafts for path in draft.own)}
-    if stale := [output.path for output in analysis.outputs if output.path in sent]:
-        raise PlanError(
-            f"outputs: {stale[0]!r} is among the inputs, and a part that writes nothing would return that",
-            fix=f"remove {stale[0]!r} from the repository, or name the inputs one by one",
-        )
     outputs = tuple(OutputFile(path=output.path, objects=tuple(output.objects)) for output in analysis.outputs)
     command = analysis.command if isinstance(analysis.command, str) else tuple(analysis.command)
     environment = tuple(sorted(analysis.environment.items()))
@@ -99,81 +75,21 @@ def make_plan(analysis: Analysis, root: Path, *, image: str | None = None, leave
         )
         identity = part_id(index, len(drafts))
         parts.append(Part(id=identity, index=index, values=values, inputs=own, fingerprint=print_))
-    request = analysis.resources
-    plan = Plan(
-        name=analysis.name,
-        shell=analysis.shell,
+    plan = assemble(
+        analysis,
         setup=tuple(analysis.setup),
         command=command,
         environment=environment,
         image=chosen_image,
-        request=Request(
-            cpus=request.cpus,
-            memory_b=request.memory,
-            memory_retries_b=tuple(request.memory_retries),
-            disk_b=request.disk,
-            time_s=request.time,
-        ),
+        request=request_of(analysis),
         retries=analysis.retries,
-        tolerance=analysis.tolerance,
         inputs=shared,
         outputs=outputs,
-        merges=_merges(analysis, parts),
         parts=tuple(parts),
-        policies=tuple(sorted(analysis.policies.relaxed.items())),
-        compare=Compare(**analysis.compare.model_dump()),
-        publish=publish_of(analysis),
-        resubmissions=analysis.resubmissions,
-        limits=Limits(cpu_hours=analysis.limits.cpu_hours),
-        keep_sandbox_b=analysis.keep_failed_sandbox,
     )
     _check_command(plan)
-    if analysis.limits.parts is not None and len(plan.parts) > analysis.limits.parts:
-        raise PlanError(
-            f"parts: {len(plan.parts)} come out, and 'limits: parts' allows {analysis.limits.parts}",
-            evidence=f"the last of them: {plan.parts[-1].describe()}",
-            fix=f"make fewer parts, or allow them: limits: {{parts: {len(plan.parts)}}}",
-        )
+    check_outputs(plan)
     return plan
-
-
-def publish_of(analysis: Analysis) -> Publish | None:
-    """Where large results go, as the plan has it; None for the artifact."""
-    wanted = analysis.publish
-    if wanted is None:
-        return None
-    return Publish(to=wanted.to, outputs=wanted.files == "results-and-outputs", above_b=wanted.above)
-
-
-def choose(plan: Plan, text: str) -> Plan:
-    """The plan with some of its parts alone, for a try: their ids stay what they are.
-
-    Args:
-        plan: The whole plan.
-        text: Ids with commas between them; or a number of one to three digits, for so many parts from the first.
-
-    Raises:
-        PlanError: There is no such part, or none is chosen.
-    """
-    count = re.fullmatch(r"\d{1,3}", text.strip())
-    ids = [piece.strip() for piece in text.split(",") if piece.strip()]
-    only = [part.id for part in plan.parts[: int(text)]] if count else ids
-    if not only:
-        raise PlanError(f"parts: {text!r} chooses no part", fix="give a number such as 3, or ids such as 0000,0002")
-    unknown = [part for part in only if part not in plan.by_id]
-    if unknown:
-        raise PlanError(
-            f"parts: there is no part {unknown[0]!r}",
-            evidence=f"the plan has parts {plan.parts[0].id} to {plan.parts[-1].id}",
-            fix="give ids such as " + plan.parts[0].id,
-        )
-    merges = (replace(merge, parts=tuple(part for part in merge.parts if part in only)) for merge in plan.merges)
-    return replace(
-        plan,
-        parts=tuple(part for part in plan.parts if part.id in only),
-        whole_count=len(plan.parts) if len(set(only)) < len(plan.parts) else None,
-        merges=tuple(merge for merge in merges if merge.parts),
-    )
 
 
 # ── parts ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -354,40 +270,3 @@ def _check_command(plan: Plan) -> None:
             ) from None
         except ValueError as error:
             raise PlanError(f"command: {error}", fix="write it as a word of its own: [..., '{files}']") from None
-
-
-def _merges(analysis: Analysis, parts: Sequence[Part]) -> tuple[Merge, ...]:
-    numbers = {output.path: number for number, output in enumerate(analysis.outputs)}
-    found: dict[str, Merge] = {}
-    for pattern, output in analysis.results.items():
-        groups: dict[str, list[str]] = {}
-        for part in parts:
-            groups.setdefault(_result_name(pattern, part), []).append(part.id)
-        for result, members in groups.items():
-            if {result, partial_name(result)} & {name for one in found for name in (one, partial_name(one))}:
-                raise PlanError(
-                    f"merge: two entries give the result {result!r}, or its name when it is partial",
-                    fix="give each result its own name; a placeholder such as {sample} keeps groups apart",
-                )
-            found[result] = Merge(result=result, output=numbers[output], parts=tuple(members))
-    return tuple(found.values())
-
-
-def _result_name(pattern: str, part: Part) -> str:
-    try:
-        (name,) = fill(pattern, dict(part.values))
-    except KeyError as error:
-        raise PlanError(
-            f"merge: {pattern!r}: {{{error.args[0]}}} names no value of the parts",
-            evidence=f"the parts have: {', '.join(name for name, _ in part.values)}",
-            fix="use one of these names",
-        ) from None
-    except ValueError as error:
-        raise PlanError(f"merge: {pattern!r}: {error}", fix="group by a value that is one text") from None
-    pieces = name.split("/")
-    if not all(re.fullmatch(r"[\w+=@,-][\w.+=@,-]*", piece) for piece in pieces):
-        raise PlanError(
-            f"merge: {part.describe()} would make a result named {name!r}",
-            fix="group by a value of letters, digits and . _ + = @ - only",
-        )
-    return name

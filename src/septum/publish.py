@@ -200,7 +200,7 @@ def _copy_logs(folder: Path, failed: Sequence[Row], logs: Path) -> dict[str, str
 def _keep_unmerged(folder: Path, plan: Plan, stored: Mapping[tuple[str, int], StoredOutput], outputs: Path) -> None:
     for (part, number), item in stored.items():
         if number not in plan.merged_outputs:
-            _copy(outputs / item.path, folder / KEPT / part / plan.outputs[number].path)
+            _copy(outputs / item.path, folder / KEPT / part / plan.output_path(plan.by_id[part], number))
 
 
 def _move(source: Path, target: Path) -> None:
@@ -255,6 +255,8 @@ def account(
         cluster=receipt.cluster,
         schedd=receipt.schedd,
         image=plan.image,
+        image_digest=receipt.image_digest,
+        image_id=receipt.image_id,
         asked=facts.asked,
         policies=dict(plan.policies),
         error=None
@@ -276,6 +278,7 @@ def account(
                 engine=result.engine,
                 parts=result.parts,
                 missing=result.missing,
+                own=result.own,
                 objects={
                     plain(path): Held(kind=plain(kind), entries=entries)
                     for path, (kind, entries) in result.objects.items()
@@ -298,11 +301,13 @@ def account(
 def _part_facts(plan: Plan, row: Row, outcome: Outcome, facts: Facts, log: str | None) -> PartFacts:
     part = plan.by_id[row.id]
     outputs = []
-    for number, output in enumerate(plan.outputs):
+    for number in range(len(plan.outputs)):
         item = facts.stored.get((row.id, number))
         if item is not None:
             content = facts.contents.get((row.id, number), "")
-            outputs.append(PartOutput(path=output.path, size_b=item.size_b, sha256=item.sha256, content=content))
+            outputs.append(
+                PartOutput(path=plan.output_path(part, number), size_b=item.size_b, sha256=item.sha256, content=content)
+            )
     return PartFacts(
         id=row.id,
         values=dict(part.values),

@@ -13,7 +13,7 @@ from septum.advice import ADVICE
 from septum.clusters.catalog import load_profile, shipped_names
 from septum.clusters.profile import DURATIONS, SIZES, Profile
 from septum.components import catalog, catalog_text
-from septum.components.contract import contract_of
+from septum.components.contract.reading import contract_of
 from septum.components.schema import inputs_schema
 from septum.config import Analysis
 from septum.errors import SeptumError, StateError, every_error
@@ -55,6 +55,7 @@ def pages(root: Path) -> dict[Path, str]:
         FOLDER / "clusters.md": clusters_page(root),
         FOLDER / "components.md": components_page(root),
         FOLDER / "hold-codes.md": hold_codes_page(),
+        FOLDER / "command-line.md": command_line_page(),
         Path(differences.PAGE): differences.page(),
         **{FOLDER / "components" / name: _json(schema) for name, schema in schemas.items()},
     }
@@ -200,11 +201,15 @@ def config_schema() -> dict[str, Any]:
         "anyOf": [block, parts],
     }
     outputs["items"] = {"anyOf": [{"type": "string"}, outputs["items"]]}
+    for rule in schema["properties"]["merge"]["anyOf"]:
+        if "additionalProperties" in rule:
+            rule["additionalProperties"] = {"anyOf": [{"type": _TEXT}, rule["additionalProperties"]]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": SCHEMA_ID,
         "title": "septum.yaml",
         **schema,
+        "anyOf": [{"required": ["framework"]}, {"required": ["command", "parts", "outputs"]}],
     }
 
 
@@ -241,6 +246,8 @@ def config_page() -> str:
         "FileParts",
         "EntryParts",
         "Output",
+        "Framework",
+        "MergeRule",
         "Policies",
         "Comparison",
         "Publication",
@@ -272,6 +279,8 @@ _SECTIONS = {
     "FileParts": "Parts from files",
     "EntryParts": "Parts from entries",
     "Output": "An output",
+    "Framework": "A framework",
+    "MergeRule": "A result",
     "Policies": "Policies of the merge",
     "Comparison": "Comparison",
     "Publication": "Publication",
@@ -385,6 +394,17 @@ def _quantity(value: int, units: Sequence[tuple[str, int]]) -> str:
     """A quantity as a profile would write it, exactly, in the largest unit that makes it a whole number."""
     unit, factor = next((unit, factor) for unit, factor in units if value % factor == 0)
     return f"{value // factor} {unit}"
+
+
+# ── command line ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def command_line_page() -> str:
+    """The help of every verb."""
+    # The command line can be there without this page, but not the other way round.
+    from septum.cli import manual, parser
+
+    return manual.page(parser(), _NOTE)
 
 
 # ── components ──────────────────────────────────────────────────────────────────────────────────────────────────

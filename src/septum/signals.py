@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +41,20 @@ def ending_in_order() -> Iterator[list[int]]:
     came: list[int] = []
 
     def end(number: int, _: object) -> None:
+        if _is_cancelled(sys.exc_info()[1]):
+            return  # it ends already, and has something to say
         came.append(number)
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     with handling(end):
         yield came
+
+
+def _is_cancelled(error: BaseException | None) -> bool:
+    """Whether what is being handled follows from a run that was cancelled."""
+    while error is not None and not isinstance(error, CancelledError):
+        error = error.__context__
+    return error is not None
 
 
 class _Interrupted(BaseException):

@@ -8,14 +8,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from septum.backends.base import Run
 from septum.errors import StateError
 from septum.ledger import Ledger
-from septum.plan import Plan, from_json, to_json
+from septum.plan import InputFile, Plan, from_json, to_json
 from septum.worker.look import NAME as LOOK
 from septum.worker.look import program
 from septum.worker.sandbox import SHARED, WRAPPER, own_name, values_name, values_text, wrapper_text, write_archive
@@ -23,6 +23,7 @@ from septum.worker.sandbox import SHARED, WRAPPER, own_name, values_name, values
 _OWN = frozenset(
     {"lock", "plan.json", "receipt.json", "run.sqlite", "run.sqlite-journal"}
     | {"send", "incoming", "outputs", "logs", "merge", "local"}
+    | {"recorder", "recording", "kept"}
 )
 _TEMPORARY = (".plan.json.", ".receipt.json.")
 
@@ -38,6 +39,9 @@ class Receipt:
         collector: `host:port`, and
         schedd: the name of the schedd that took the jobs; empty for `local`.
         submitted_s: Seconds since the epoch.
+        image_digest: `sha256:…` of the image that the registry had then, and
+        image_id: of its content, which CVMFS names it by; empty if there is none, or if nobody knew.
+        image_unknown: Why not.
     """
 
     tag: str
@@ -46,6 +50,9 @@ class Receipt:
     collector: str
     schedd: str
     submitted_s: int
+    image_digest: str = ""
+    image_id: str = ""
+    image_unknown: str = ""
 
 
 class State:
@@ -108,8 +115,11 @@ class State:
                 fix="choose a folder of its own with --state, or remove it yourself",
             )
 
-    def clear(self) -> None:
+    def clear(self, *, but: Collection[str] = ()) -> None:
         """Remove everything that septum wrote, but for the lock.
+
+        Args:
+            but: Names that stay.
 
         Raises:
             StateError: Something else stands in the folder, such as the user's repository.
@@ -117,18 +127,31 @@ class State:
         self._refuse_strange()
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in self.folder.iterdir():
+            if path.name in {"lock", *but}:
+                continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
-            elif path.name != "lock":
+            else:
                 path.unlink()
+
+    def settle_recording(self) -> None:
+        """Drop what a framework submitted, which stands in the plan now; what its merge needs stays."""
+        recording = self.folder / "recording"
+        if (recording / "kept").is_dir():
+            (recording / "kept").replace(self.folder / "kept")
+        shutil.rmtree(recording, ignore_errors=True)
 
     def drop_outputs(self) -> None:
         """Remove the outputs of the parts, once they are in the results; plan, ledger and logs stay."""
         for name in ("outputs", "incoming", "merge", "local"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
-    def store_plan(self, plan: Plan, root: Path) -> None:
+    def store_plan(self, plan: Plan, place: Callable[[InputFile], Path]) -> None:
         """Write the plan and the archives of its inputs.
+
+        Args:
+            plan: The plan.
+            place: Where an input file stands now.
 
         Raises:
             StateError: An input is not what the plan recorded.
@@ -136,10 +159,10 @@ class State:
         send = self.folder / "send"
         send.mkdir(parents=True, exist_ok=True)
         if plan.inputs:
-            write_archive(send / SHARED, root, plan.inputs, compress=True)
+            write_archive(send / SHARED, place, plan.inputs, compress=True)
         for part in plan.parts:
             if part.inputs:
-                write_archive(send / own_name(part.id), root, part.inputs, compress=False)
+                write_archive(send / own_name(part.id), place, part.inputs, compress=False)
         # Last: a plan that is there is complete.
         write_whole(self.folder / "plan.json", to_json(plan))
 
@@ -162,12 +185,13 @@ class State:
             ) from error
         return from_json(text, name=str(path))
 
-    def write_values(self, plan: Plan, *, image: str) -> None:
+    def write_values(self, plan: Plan, *, image: str, image_id: str = "") -> None:
         """Write the wrapper and the file of values of every part, ready to be sent.
 
         Args:
             plan: The plan.
             image: The image as the workers name it, empty for none.
+            image_id: The id of that image, if it is known.
         """
         send = self.folder / "send"
         send.mkdir(parents=True, exist_ok=True)
@@ -175,7 +199,9 @@ class State:
         if plan.merged_outputs:
             (send / LOOK).write_bytes(program(dict(plan.policies)))
         for part in plan.parts:
-            (send / values_name(part.id)).write_text(values_text(plan, part, image=image), encoding="utf-8")
+            (send / values_name(part.id)).write_text(
+                values_text(plan, part, image=image, image_id=image_id), encoding="utf-8"
+            )
         missing = [name for name in ([SHARED] if plan.inputs else []) if not (send / name).is_file()]
         missing += [
             own_name(part.id) for part in plan.parts if part.inputs and not (send / own_name(part.id)).is_file()

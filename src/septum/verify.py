@@ -16,6 +16,7 @@ from septum.errors import (
     PartExitError,
     PartImageError,
     PartLostError,
+    PartOtherImageError,
     PartSignalError,
     PartTimeoutError,
     TransferDamagedError,
@@ -82,8 +83,10 @@ def verify(plan: Plan, part: Part, folder: Path, report: JobReport, read: Read) 
         raise PartImageError(
             f"{name}: the worker did not run it in the image asked for",
             evidence=f"{evidence}\nasked for {plan.image}, seen: {status.image or 'no container'}",
-            fix="check 'image', and 'image-method' and 'image-prefix' of the cluster's profile",
+            fix="check 'image', and 'image-method', 'image-form' and 'image-prefix' of the cluster's profile",
         )
+    if status.stage == "other-image":
+        raise other_image(part, f"{evidence}\nits image: {status.image_path}")
     if status.stage != "done":
         raise PartExitError(
             f"{name}: could not be set up on the worker", evidence=evidence, fix="the worker's own words stand above"
@@ -105,6 +108,16 @@ def verify(plan: Plan, part: Part, folder: Path, report: JobReport, read: Read) 
             fix="the worker's own words stand above; try again",
         )
     return Verified(status=status, readings=found)
+
+
+def other_image(part: Part, evidence: str) -> PartOtherImageError:
+    """The error of a part that ran in another image than CI or the other parts have under the name."""
+    return PartOtherImageError(
+        f"{part.describe()}: under the image's name, the worker has another image than CI or the other parts",
+        evidence=evidence,
+        fix="name an image that does not move: the tag of a commit, or NAME:TAG@sha256:…; if it was pushed just now, "
+        "wait for it first: septum image wait",
+    )
 
 
 def time_out(plan: Plan, part: Part, evidence: str) -> PartTimeoutError:
@@ -158,8 +171,8 @@ def _printable(line: str) -> str:
 
 def _verify_outputs(plan: Plan, part: Part, folder: Path, status: Status, where: str, read: Read) -> dict[int, Reading]:
     readings: dict[int, Reading] = {}
-    for number, output in enumerate(plan.outputs):
-        name = f"{part.describe()}: {output.path}"
+    for number in range(len(plan.outputs)):
+        name = f"{part.describe()}: {plan.output_path(part, number)}"
         recorded = status.outputs[number] if number < len(status.outputs) else None
         if recorded is None:
             raise OutputMissingError(

@@ -226,7 +226,7 @@ class Run:
     def check(self) -> None:
         """What must be true of every row."""
         last = self.processes[-1]
-        assert last.popen.returncode in self.row.codes, last.said
+        assert last.popen.returncode in self.row.codes, f"ended with {last.popen.returncode}:\n{last.said}"
         assert [words for words in self.row.says if words not in last.said] == [], last.said
         for process in self.processes:
             # A kill is negative; what ends by itself has an exit code of the table, and tells no story of Python's.

@@ -37,6 +37,8 @@ GOLDEN: dict[str, tuple[str, ...]] = {
     "hops.unprotected": _UNPROTECTED,
     "several-includes.push": (),
     "several-includes.unprotected": _UNPROTECTED,
+    "captured-framework.push": (),
+    "captured-framework.unprotected": _UNPROTECTED,
 }
 """The options of each file, whose name is that of the example and of what starts the pipeline."""
 

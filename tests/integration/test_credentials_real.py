@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import json
 import time
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from septum.cli import cluster
+from septum.cli import main
 from septum.clusters.profile import Profile
 from septum.credentials import Credentials, obtain
 from septum.credentials.https import Https
@@ -211,11 +210,8 @@ def test_cluster_check(
     monkeypatch.chdir(tmp_path / "root")
     for name, value in _environ(facility, tmp_path).items():
         monkeypatch.setenv(name, value)
-    parser = argparse.ArgumentParser()
-    cluster.register(parser.add_subparsers())
-    args = parser.parse_args(["cluster", "check", "pool", "--json"])
 
-    assert args.handler(args) == 0
+    assert main(["cluster", "check", "pool", "--json"]) == 0
     lines = json.loads(capsys.readouterr().out)["lines"]
     assert lines["identity"].startswith("client cmscat-client at localhost")
     assert lines["schedd"].startswith(facility.endpoint.schedd)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -20,11 +21,11 @@ import numpy as np
 import pytest
 import uproot
 
-from septum.facility import COMPUTE_SCOPES, Facility
+from septum.facility import Facility
 from septum.facility.pipeline import SERVER, Library, Pipeline, PipelineResult
 from tests.fakes.gitlab_api import JOB_TOKEN, PROJECT, PROJECT_TOKEN, GitlabApi, Job, serving, zipped
 from tests.fakes.gitlab_api import Pipeline as Listed
-from tests.workshop import client_environment
+from tests.workshop import site_variables
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -62,16 +63,8 @@ class Field:
 
     def __init__(self, facility: Facility, gitlab: GitlabApi, folder: Path) -> None:
         self.facility, self.gitlab, self.folder = facility, gitlab, folder
-        endpoint = facility.endpoint
         self.project = {
-            **client_environment(facility),
-            "SEPTUM_CLUSTER_COLLECTOR": endpoint.collector,
-            "SEPTUM_CLUSTER_SCHEDD": endpoint.schedd,
-            "SEPTUM_CLUSTER_ISSUER": facility.issuer.url,
-            "SEPTUM_CLUSTER_AUDIENCE": endpoint.audience,
-            "SEPTUM_CLUSTER_SCOPE": " ".join(["wlcg", *COMPUTE_SCOPES]),
-            "SEPTUM_CLUSTER_POLL_FLOOR": "1 s",
-            "SEPTUM_CLUSTER_POLL_CEILING": "2 s",
+            **site_variables(facility),
             # What GitLab says to each CI job, and the runner does not.
             "GITLAB_CI": "true",
             "CI_JOB_TIMEOUT": "21600",
@@ -180,6 +173,7 @@ def ran(field: Field) -> Iterator[Stories]:
         stories.run("two-clusters")
         stories.run("two-clusters", "two-clusters-local", inputs={"cluster": "local"})
         stories.run("hops")
+        stories.run("captured-framework")
         for name, change in (("changed", _harder_cut), ("unchanged", None)):
             proposed = {"situation": MERGE_REQUEST, "change": change, "gitlab": gitlab}
             stories.run("compare-in-merge-requests", name, after="main", **proposed)
@@ -321,6 +315,48 @@ def test_several_includes(ran: Stories, tmp_path: Path) -> None:
     comparison = json.loads(next(done.artifacts("septum-compare").rglob("comparison.json")).read_text())
     assert comparison["counts"]["compatible"] == 1
     assert (done.artifacts("plot") / "wmass.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_framework_that_submits_for_itself(ran: Stories, tmp_path: Path) -> None:
+    """It compiles, submits to the recorder, and merges: what it would have given on one machine, envelope included."""
+    copy = tmp_path / "alone"
+    shutil.copytree(EXAMPLES / "captured-framework", copy)
+    _without_cluster(copy)
+    done = ran["captured-framework"]
+
+    _green(done, *(f"septum-{job}" for job in ("recorder", "prepare", "submit", "collect", "merge", "result")))
+    assert "6 job(s) submitted to cluster 1." in done.job_log("septum-prepare")
+    corrected = done.job_log("septum-submit")
+    assert "num_retries is no submit command" in corrected
+    assert "+JobFlavour" in corrected
+    result = _result(done, "septum-result")
+    merged, alone = (uproot.open(path / "ww.root") for path in (result, copy))
+    assert set(merged.keys()) == set(alone.keys())
+    assert len(merged.keys(filter_classname="TH1*")) == 9
+    for name in alone.keys(filter_classname="TH1*"):
+        np.testing.assert_array_equal(merged[name].values(flow=True), alone[name].values(flow=True))
+    nominal, up = merged["mt/WW"].values(), merged["mt/WW_scaleUp"].values()
+    assert (up[nominal > 0] > nominal[nominal > 0]).all()
+    assert _manifest(done, "septum-result")["cluster"] == "infn-af"
+
+
+def _without_cluster(folder: Path) -> None:
+    """What its users would do by hand: compile, run each job where it is, merge."""
+    (folder / "bin").mkdir()
+    (folder / "bin" / "condor_submit").write_text("#!/bin/sh\nexit 0\n")
+    (folder / "bin" / "condor_submit").chmod(0o755)
+    environ = {**os.environ, "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    def run(*words: str) -> None:
+        subprocess.run(words, cwd=folder, env=environ, check=True, timeout=120, capture_output=True)
+
+    run("sh", "shapes", "compile")
+    run("sh", "shapes", "submit")
+    (folder / "hists").mkdir()
+    for job in sorted((folder / "condor").glob("*/settings")):
+        run(sys.executable, "job.py", str(job))
+        (folder / "hists.root").rename(folder / "hists" / f"{job.parent.name}.root")
+    run("sh", "shapes", "merge")
 
 
 # ── in merge requests, at night ─────────────────────────────────────────────────────────────────────────────────

@@ -18,9 +18,17 @@ from typing import Any
 import pytest
 
 from septum.components.render import parse
-from septum.facility import COMPUTE_SCOPES, Facility
+from septum.facility import Facility
 from septum.facility.pipeline import Library, Pipeline, PipelineResult
-from tests.workshop import SEPTUM, Repository, client_environment, kinds_repository, pool_profile, write_root
+from tests.workshop import (
+    SEPTUM,
+    Repository,
+    client_environment,
+    kinds_repository,
+    pool_profile,
+    site_variables,
+    write_root,
+)
 
 ROOT = Path(__file__).parents[2]
 PARTS = 6
@@ -77,7 +85,6 @@ def _analysis(folder: Path, gates: str) -> None:
 
 
 def _pipeline(facility: Facility, analysis: Path, wait: str) -> Pipeline:
-    endpoint = facility.endpoint
     tools = analysis.with_name(f"tools-{wait}")
     tools.mkdir()
     (analysis / ".gitlab-ci.yml").write_text(GITLAB_CI.replace("WAIT", wait))
@@ -87,15 +94,8 @@ def _pipeline(facility: Facility, analysis: Path, wait: str) -> Pipeline:
     return facility.pipeline(
         analysis,
         variables={
-            **client_environment(facility),
+            **site_variables(facility),
             "CI_JOB_TIMEOUT": "3600",
-            "SEPTUM_CLUSTER_COLLECTOR": endpoint.collector,
-            "SEPTUM_CLUSTER_SCHEDD": endpoint.schedd,
-            "SEPTUM_CLUSTER_ISSUER": facility.issuer.url,
-            "SEPTUM_CLUSTER_AUDIENCE": endpoint.audience,
-            "SEPTUM_CLUSTER_SCOPE": " ".join(["wlcg", *COMPUTE_SCOPES]),
-            "SEPTUM_CLUSTER_POLL_FLOOR": "1 s",
-            "SEPTUM_CLUSTER_POLL_CEILING": "2 s",
         },
         files={"SEPTUM_CA": facility.ca_file.read_text()},
         library=Library(ROOT / "templates"),

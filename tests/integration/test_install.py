@@ -89,10 +89,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with one commit: this checkout as it is, uncommitted lines included."""
     tree = tmp_path_factory.mktemp("tree") / "septum"
     tree.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "copier.yml"):
         shutil.copy(ROOT / name, tree / name)
-    shutil.copytree(ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    shutil.copytree(ROOT / "tools", tree / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("src", "tools", "starter", "components"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     identity = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org", "-c", "init.defaultBranch=main"]
     for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "all of it"]):
         subprocess.run(["git", *identity, *command], cwd=tree, check=True, env=_git_alone())

@@ -206,6 +206,7 @@ for part, path in parts.items():
         merging.add(part, engine.read(path, name=part), sha256=held[part])
         merging.save()
         print("added", flush=True)
+        sys.stdin.readline()  # who wants to kill it here must not be too late; else there is an end of file
 merging.finish()
 print("finished", flush=True)
 """
@@ -213,7 +214,7 @@ print("finished", flush=True)
 
 def _adder(scratch: Path, files: list[Path]) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", ADDER, str(scratch), *map(str, files)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def test_killed_again_and_again(folder: Path, tmp_path: Path) -> None:

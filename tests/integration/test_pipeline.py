@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 import uproot
 
-from septum.facility import COMPUTE_SCOPES, Facility, Pool
+from septum.facility import Facility, Pool
 from septum.facility.pipeline import Library, PipelineResult
-from tests.workshop import Repository, client_environment, queue
+from tests.workshop import Repository, queue, site_variables
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data" / "uproot-Zmumu.root"
@@ -107,26 +107,16 @@ def pool(facility: Facility) -> Pool:
     return facility.pool
 
 
-def _on_pool(facility: Facility, pool: Pool, folder: Path, data: Path, generated: int) -> Ran:
+def _on_pool(facility: Facility, folder: Path, data: Path, generated: int) -> Ran:
     """The pipeline with the profile of the INFN facility, its addresses replaced by variables."""
-    endpoint = pool.endpoint
-    variables = {
-        **client_environment(facility),
-        "SEPTUM_CLUSTER_COLLECTOR": endpoint.collector,
-        "SEPTUM_CLUSTER_SCHEDD": endpoint.schedd,
-        "SEPTUM_CLUSTER_ISSUER": facility.issuer.url,
-        "SEPTUM_CLUSTER_AUDIENCE": endpoint.audience,
-        "SEPTUM_CLUSTER_SCOPE": " ".join(["wlcg", *COMPUTE_SCOPES]),
-        "SEPTUM_CLUSTER_POLL_FLOOR": "1 s",
-        "SEPTUM_CLUSTER_POLL_CEILING": "4 s",
-    }
+    variables = site_variables(facility, poll_ceiling="4 s")
     return _run(facility, folder / "analysis", data, "infn-af", variables, generated=generated)
 
 
 @pytest.fixture(scope="module")
 def on_pool(facility: Facility, pool: Pool, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """The large run."""
-    return _on_pool(facility, pool, tmp_path_factory.mktemp("pipeline"), data, GENERATED)
+    return _on_pool(facility, tmp_path_factory.mktemp("pipeline"), data, GENERATED)
 
 
 def _alone(folder: Path, data: Path, generated: int) -> Path:
@@ -214,7 +204,7 @@ def test_local_gives_the_same(
 ) -> None:
     """The same repository with `cluster: local` gives the same plan and the same bytes, those of one process."""
     folders = [tmp_path_factory.mktemp(name) for name in ("pool", "local", "alone")]
-    on_pool = _on_pool(facility, pool, folders[0], data, SMALL)
+    on_pool = _on_pool(facility, folders[0], data, SMALL)
     on_local = _run(facility, folders[1] / "analysis", data, "local", {}, generated=SMALL)
     alone = _alone(folders[2], data, SMALL)
 

@@ -321,7 +321,7 @@ def test_classes_that_the_first_part_lacks(sets: Sets, root: Root, tmp_path: Pat
     parts = [sets.parts("union")[number] for number in order]
     with pytest.raises(StructureError) as caught:
         _merge(tmp_path / "m.root", parts)
-    assert "policies: {missing-objects: union}" in caught.value.fix
+    assert "policies: {missing-objects: groups}" in caught.value.fix
 
     policies = {"missing-objects": "union"}
     target = _merge(tmp_path / "m.root", parts, policies)

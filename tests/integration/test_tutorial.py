@@ -9,7 +9,6 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from septum.errors import every_error
 from septum.facility import COMPUTE_SCOPES, Facility
 from septum.plan import Plan
 from septum.stages import Options, make_plan
+from tests.pages import Block, Reader, blocks
 from tests.workshop import Repository, client_environment
 
 ROOT = Path(__file__).parents[2]
@@ -35,58 +35,12 @@ PAGES = [
     ROOT / "README.md",
     *sorted(path for path in (ROOT / "docs").rglob("*.md") if "reference" not in path.relative_to(ROOT).parts),
 ]
-_BLOCK = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A fenced block: `console` is run, `sh` holds the reader's own values, one with a title is a file."""
-
-    page: str
-    line: int
-    language: str
-    title: str
-    text: str
-
-    def __str__(self) -> str:
-        """Name it in the name of a test."""
-        return f"{self.page}:{self.line}"
-
-
-def _blocks(page: Path) -> list[Block]:
-    text = page.read_text(encoding="utf-8")
-    found = []
-    for match in _BLOCK.finditer(text):
-        language, _, rest = match["info"].partition(" ")
-        title = re.fullmatch(r'title="(.+)"', rest)
-        line = text[: match.start()].count("\n") + 1
-        name = page.relative_to(ROOT).as_posix()
-        found.append(Block(name, line, language, title[1] if title else "", inspect.cleandoc("\n" + match["text"])))
-    return found
-
-
-ALL = [block for page in PAGES for block in _blocks(page)]
+ALL = [block for page in PAGES for block in blocks(page)]
 FILES = [block for block in ALL if block.title]
 OWN_VALUES = [block for block in ALL if block.language == "sh"]
 
 
 # ── the tutorial ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _commands(block: Block) -> list[tuple[str, str]]:
-    """The commands of a console block, each with the output that the page shows."""
-    first, *pieces = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
-    assert not first, f"{block}: begins with no command"
-    return [(command, shown) for command, _, shown in (piece.rstrip("\n").partition("\n") for piece in pieces)]
-
-
-def _pattern(shown: str) -> str:
-    """What the page shows as a pattern: `…` stands for the rest of a line, alone on a line for any lines."""
-    lines = [
-        r"(?:.*\n)*?" if line == "…" else ".*".join(map(re.escape, line.split("…"))) + r"\n"
-        for line in shown.splitlines()
-    ]
-    return "".join(lines)
 
 
 def _exported(block: Block) -> set[str]:
@@ -100,7 +54,7 @@ def _of_the_facility(facility: Facility) -> dict[str, str]:
         "SEPTUM_CA": str(facility.ca_file),
         "SEPTUM_CLUSTER_SCHEDD": facility.endpoint.schedd,
     }
-    assert set(own) == {name for block in _blocks(TUTORIAL) for name in _exported(block)}
+    assert set(own) == {name for block in blocks(TUTORIAL) for name in _exported(block)}
     return {
         **own,
         "SEPTUM_CLUSTER_COLLECTOR": facility.endpoint.collector,
@@ -113,29 +67,15 @@ def _of_the_facility(facility: Facility) -> dict[str, str]:
 
 def test_every_command_of_the_tutorial_does_what_the_page_shows(facility: Facility, tmp_path: Path) -> None:
     """From an empty folder to the same result on this machine and on the pool."""
-    environ: dict[str, str] = {}
+    reader = Reader(folder=tmp_path, environ=Repository(folder=tmp_path).environment())
     masses = []
-    for block in _blocks(TUTORIAL):
-        if block.title:
-            (tmp_path / block.title).write_text(block.text + "\n", encoding="utf-8")
-        elif block.language == "sh":
-            environ = _of_the_facility(facility)
-        for command, shown in _commands(block) if block.language == "console" else ():
-            done = subprocess.run(
-                ["sh", "-c", command],
-                cwd=tmp_path,
-                env=Repository(folder=tmp_path, environ=environ).environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=240,
-                check=False,
-            )
-            assert re.fullmatch(_pattern(shown), done.stdout), f"{block}: {command}\n{done.stdout}"
-            assert done.returncode == 0, f"{block}: {command}\n{done.stdout}"
-            if (tmp_path / "result" / "mass.root").is_file():
-                masses.append(_values(tmp_path / "result" / "mass.root"))
+    for block in blocks(TUTORIAL):
+        if block.language == "sh":
+            own = Repository(folder=tmp_path, environ=_of_the_facility(facility))
+            reader.environ = own.environment()
+        reader.follow(block)
+        if (tmp_path / "result" / "mass.root").is_file():
+            masses.append(_values(tmp_path / "result" / "mass.root"))
 
     assert len(masses) >= 2
     assert np.array_equal(masses[0], masses[-1])

@@ -7,7 +7,6 @@ import base64
 import json
 import math
 import resource
-import statistics
 import subprocess
 import sys
 import textwrap
@@ -27,11 +26,14 @@ from tests.fakes.rootfiles import H, read_cells, write_root
 VERBS = (
     "run",
     "plan",
+    "recorder",
     "prepare",
     "submit",
     "skipped",
     "collect",
     "cancel",
+    "pack-image",
+    "image",
     "compare",
     "merge",
     "verify",
@@ -42,6 +44,15 @@ VERBS = (
     "reference",
     "credentials",
     "doctor",
+    "new",
+    "update",
+    "adopt",
+    "gitlab",
+    "status",
+    "logs",
+    "retry",
+    "rehearse",
+    "completion",
 )
 
 
@@ -427,10 +438,12 @@ def _cpu_s(*arguments: str) -> float:
 
 
 def test_help_is_quick() -> None:
-    """150 ms of CPU at most; every CI job pays it. The least of a few, so that a busy machine does not count."""
-    times = [_cpu_s("-m", "septum", "--help") for _ in range(5)]
+    """It costs less than half of the CPU that python-gitlab's own command takes for its help; every CI job pays it."""
+    pairs = [(_cpu_s("-m", "septum", "--help"), _cpu_s("-m", "gitlab", "--help")) for _ in range(4)]
 
-    assert min(statistics.median(times), min(times) * 1.5) < 0.150, times
+    # The least of either: what else runs on the machine adds to some of them.
+    ours, theirs = map(min, zip(*pairs, strict=True))
+    assert ours < theirs / 2, pairs
 
 
 _AUDIT = textwrap.dedent(

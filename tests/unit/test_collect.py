@@ -332,6 +332,43 @@ def test_what_comes_back_is_not_good(rig: Rig, delivery: Delivery, code: str, wo
     assert not (rig.run.incoming / output_name("0001", 0)).exists()
 
 
+FLAT = "/cvmfs/unpacked.test/.flat"
+
+
+@pytest.mark.parametrize(
+    ("paths", "good"),
+    [
+        ([f"{FLAT}/ab/1"] * 4, True),
+        (["", f"{FLAT}/ab/1", "", f"{FLAT}/ab/1"], True),
+        (["/data/1/x", "/data/2/x", "/data/3/x", "/data/4/x"], True),
+        ([f"{FLAT}/ab/1", f"{FLAT}/ab/1", f"{FLAT}/cd/2", f"{FLAT}/ab/1"], False),
+    ],
+)
+def test_all_parts_were_in_the_same_image(rig: Rig, paths: Sequence[str], *, good: bool) -> None:
+    """A tag that was pushed again during the run leads to another folder; no result is made of a mixture."""
+    for part, path in zip(rig.plan.parts, paths, strict=True):
+        rig.cluster.deliveries[part.id].image_path = path
+    if good:
+        assert rig.go().error is None
+        return
+    error = _no_result(rig.go(), "E319", "0002")
+    assert f"{FLAT}/cd/2" in str(error)
+    assert f"that of other parts: {FLAT}/ab/1" in str(error)
+
+
+def test_a_later_collect_knows_the_image_of_the_parts(rig: Rig) -> None:
+    """The ledger keeps it, whatever process goes on."""
+    rig.submit()
+    with Ledger(rig.run.folder / "run.sqlite") as ledger:
+        ledger.note("image", f"{FLAT}/ab/1")
+    for part in rig.plan.parts:
+        rig.cluster.deliveries[part.id].image_path = f"{FLAT}/cd/2"
+
+    error = rig.collect().error
+    assert error is not None
+    assert error.code == "E319"
+
+
 def test_the_logs_of_a_failed_part_are_kept(rig: Rig) -> None:
     """And those of the good ones."""
     rig.cluster.deliveries["0001"] = Delivery(outputs=[b"x"], exit_code=3, stderr="no such dataset")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from septum import errors
+from septum.backends.base import FETCHED
 from septum.backends.htcondor.backend import HTCondorBackend
 from septum.backends.htcondor.bindings import CallError, as_septum_error
 from septum.clusters.profile import Profile
@@ -311,6 +312,25 @@ def test_an_access_point_that_gives_nothing_for_ever(rig: Rig, monkeypatch: pyte
 
     assert (_code(rig.collect()), rig.cluster.submitted) == ("E315", 8)
     assert rig.clock.passed_s > 2 * rig.profile.hold_patience
+
+
+@pytest.mark.parametrize(("way", "code", "jobs"), [("removed", "E303", 4), ("forgotten", "E308", 8)])
+def test_a_job_that_another_collect_takes_away_before_its_fetch(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, way: str, code: str, jobs: int
+) -> None:
+    """It was seen to end, and is gone when its files are asked for: known after a few looks, not after the patience."""
+
+    def gone(parts: Sequence[str]) -> bool:
+        if way == "forgotten":
+            rig.cluster.forgotten |= set(parts)
+        elif rig.cluster.jobs[parts[0]].removed is None:
+            FakeBackend(rig.cluster).remove(parts, reason=FETCHED)
+        return True
+
+    _fails(monkeypatch, "fetch", _NOTHING, gone)
+
+    assert (_code(rig.collect()), rig.cluster.submitted) == (code, jobs)
+    assert rig.clock.passed_s < rig.profile.hold_patience
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

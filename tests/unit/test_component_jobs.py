@@ -16,12 +16,11 @@ import pytest
 from septum.components import catalog, model
 from septum.components.inputs import TASTE_PARTS
 from septum.patience import DELAYS_MIN, HOP_COUNTS, delays_min
-from septum.preview.assemble import schema_errors
 from septum.preview.features import OLDEST
 from septum.preview.situation import Situation
 from septum.preview.source import Variable
 from tests import previewing
-from tests.previewing import ON_MAIN, body, include, of, pipeline
+from tests.previewing import ON_MAIN, body, include, of, pipeline, schema_errors
 
 # What `default:` may hold (doc/ci/yaml, "default"), so what could reach a CI job that does not set it.
 DEFAULT_KEYWORDS = frozenset(
@@ -87,7 +86,7 @@ def test_nothing_of_the_users_default_can_reach_a_ci_job(item: model.Component, 
 
 @JOBS
 def test_inputs_arrive_by_variables(item: model.Component, name: str, job: dict[str, Any]) -> None:
-    """A `$` in an input stays one, except in images, where users write CI/CD variables."""
+    """A `$` in an input stays one, except in images and their tags, where users write CI/CD variables."""
     variables = job["variables"]
 
     for entry in item.variables:
@@ -96,7 +95,7 @@ def test_inputs_arrive_by_variables(item: model.Component, name: str, job: dict[
         # A number has no `$`, and GitLab's schema takes none under `value`.
         assert isinstance(written, dict) == (not entry.expand and entry.type != "number")
         assert not isinstance(written, dict) or written["expand"] is False
-        assert not entry.expand or entry.name.endswith("image")
+        assert not entry.expand or entry.name.endswith(("image", "tag"))
     assert all(re.match(r"(SEPTUM|GIT)_", variable) for variable in variables)
     assert {"GIT_STRATEGY", "GIT_DEPTH", "GIT_SUBMODULE_STRATEGY"} <= variables.keys()
 
@@ -110,7 +109,25 @@ SCRIPTS = {
     "run": "septum credentials run --keep CI_JOB_TOKEN --keep SEPTUM_GITLAB_TOKEN -- septum run",
     "sweep": "septum credentials run --keep CI_JOB_TOKEN --keep SEPTUM_GITLAB_TOKEN -- septum sweep",
     "compare": 'septum compare --json "$SEPTUM_REPORTS/comparison.json"',
+    "pack-image": "septum pack-image",
+    "build-image": 'sh "$SEPTUM_BUILD_FOLDER/build.sh"',
+    "recorder": "septum recorder",
+    "merge": 'test ! -e "$SEPTUM_STATE/merge/run.sh" || sh "$SEPTUM_STATE/merge/run.sh"',
+    "result": "septum credentials run --keep CI_JOB_TOKEN --keep SEPTUM_GITLAB_TOKEN -- septum collect",
 }
+RECORD = [
+    f'{word} "$SEPTUM_STATE/recorder/{name}.sh"' for word, name in ((".", "begin"), ("sh", "script"), ("sh", "end"))
+]
+
+
+def _script(item: model.Component, name: str) -> list[str]:
+    """The lines of a CI job; a framework is recorded in its image, and its plan is made in the CI job after that."""
+    if item.has("merge") and name == "prepare":
+        return RECORD
+    own = SCRIPTS["collect" if name.startswith("hop-") else name]
+    if name == "merge":
+        return ['test ! -d "$SEPTUM_STATE/kept" || cp -R "$SEPTUM_STATE/kept/." .', own]
+    return [f"septum prepare --recorded && {own} || exit" if item.has("merge") and name == "submit" else own]
 
 
 @JOBS
@@ -119,9 +136,37 @@ def test_a_ci_job_is_little_shell_that_a_shell_accepts(item: model.Component, na
     script = "\n".join([*job["before_script"], *job["script"], *job["after_script"]])
 
     assert len([line for line in script.splitlines() if line.strip()]) <= 10
-    assert job["script"] == [SCRIPTS["collect" if name.startswith("hop-") else name]]
+    assert job["script"] == _script(item, name)
     for shell in ("sh", "bash"):
         subprocess.run([shell, "-n"], input=script, text=True, check=True)
+
+
+@JOBS
+@pytest.mark.parametrize("failing", ["septum", "sh"])
+def test_no_failure_is_passed_over(
+    item: model.Component, name: str, job: dict[str, Any], failing: str, tmp_path: Path
+) -> None:
+    """The runner's shell goes on after `a && b` if `a` fails, and ends with 0: no line leaves it at that."""
+    lines = "\n".join(job["script"])
+    if not re.search(rf"(^|&& |\|\| ){failing} ", lines, re.MULTILINE):
+        return
+    (tmp_path / "state" / "merge").mkdir(parents=True)
+    (tmp_path / "state" / "recorder").mkdir()
+    for script in ("merge/run.sh", "recorder/begin.sh", "build.sh"):
+        (tmp_path / "state" / script).touch()
+    (tmp_path / failing).write_text("#!/bin/bash\nexit 7\n")
+    (tmp_path / failing).chmod(0o755)
+    environ = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "SEPTUM_STATE": str(tmp_path / "state"),
+        "SEPTUM_BUILD_FOLDER": str(tmp_path / "state"),
+    }
+
+    done = subprocess.run(
+        ["/bin/bash", "-c", f"set -eo pipefail\n{lines}\nexit 0\n"], env=environ, cwd=tmp_path, check=False
+    )
+
+    assert done.returncode == 7
 
 
 @JOBS
@@ -149,7 +194,8 @@ def test_only_ci_jobs_that_reach_a_cluster_have_tokens_for_brokers(
     item: model.Component, name: str, job: dict[str, Any]
 ) -> None:
     """One token a broker, and none where the user's own preparation runs or nothing is asked for."""
-    with_tokens = not name.startswith(("skipped", "prepare", "compare"))
+    without = ("skipped", "recorder", "prepare", "merge", "compare", "pack-image", "build-image")
+    with_tokens = not name.startswith(without)
 
     assert set(job["id_tokens"]) == (
         {"SEPTUM_ID_TOKEN", "SEPTUM_PROXY_ID_TOKEN", "SEPTUM_EOS_ID_TOKEN"} if with_tokens else set()
@@ -207,7 +253,7 @@ def test_the_ci_jobs_of_an_analysis_follow_each_other() -> None:
         assert made[f"septum-{two}"]["needs"] == [f"septum-{one}"]
 
 
-@pytest.mark.parametrize("name", ["analysis", "prepare", "preflight", "compare", "run"])
+@pytest.mark.parametrize("name", ["analysis", "prepare", "preflight", "compare", "run", "image"])
 def test_the_first_ci_job_starts_where_the_user_wants(name: str) -> None:
     """After all earlier stages, as GitLab does by itself; after some CI jobs; or at once."""
     first = next(job for job in catalog.component(name).jobs if job.name != "skipped").name
@@ -468,10 +514,11 @@ def test_only_a_cancelled_ci_job_removes_its_jobs(
 def test_every_ci_job_that_has_jobs_on_a_cluster_cleans_up(
     item: model.Component, name: str, job: dict[str, Any]
 ) -> None:
-    """And no other one: prepare has none yet, sweep and compare have none at all."""
-    has_jobs = name.startswith(("submit", "hop-", "collect", "run"))
+    """And no other one: prepare has none yet, and a proxy at most, sweep and compare have none at all."""
+    has_jobs = name.startswith(("submit", "hop-", "collect", "run", "result"))
+    has_proxy = item.has("merge") and name == "prepare"
 
-    assert bool(job["after_script"]) == has_jobs
+    assert bool(job["after_script"]) == (has_jobs or has_proxy)
 
 
 @pytest.mark.parametrize("cancel", [True, False])

@@ -21,7 +21,6 @@ from septum.components import catalog, model, pins
 from septum.components.render import (
     drift,
     fill_marks,
-    inputs_table,
     library_root,
     parse,
     render_all,
@@ -29,6 +28,7 @@ from septum.components.render import (
     scalar,
     with_pins,
 )
+from septum.components.tables import inputs_table
 from septum.errors import StateError, UsageError
 from septum.patience import HOP_COUNTS
 

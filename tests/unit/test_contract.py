@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from septum.components import catalog
-from septum.components.contract import CONTRACT, VERSION, contract_of, terms_of
-from septum.components.contract_change import Bump, Change
-from septum.components.contract_diff import differences, smallest_bump
-from septum.components.contract_forms import alternatives, provably_wider
-from septum.components.contract_json import from_json, to_json
-from septum.components.contract_situations import FORK, flat
-from septum.components.contract_terms import ComponentTerms, Contract, InputTerms, JobTerms, Ran, Row
+from septum.components.contract.change import Bump, Change
+from septum.components.contract.diff import differences, smallest_bump
+from septum.components.contract.forms import alternatives, provably_wider
+from septum.components.contract.reading import CONTRACT, VERSION, contract_of, terms_of
+from septum.components.contract.situations import FORK, flat
+from septum.components.contract.stored import from_json, to_json
+from septum.components.contract.terms import ComponentTerms, Contract, InputTerms, JobTerms, Ran, Row
 from septum.components.model import Component, Deprecation, Input
 from septum.errors import ContractError, every_error
 

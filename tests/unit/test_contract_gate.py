@@ -12,9 +12,8 @@ import pytest
 
 from septum.cli import contract as cli
 from septum.components import catalog
-from septum.components.contract import CONTRACT, contract_of
-from septum.components.contract_change import Bump, Change
-from septum.components.contract_gate import (
+from septum.components.contract.change import Bump, Change
+from septum.components.contract.gate import (
     Entry,
     Version,
     entries_since,
@@ -24,7 +23,8 @@ from septum.components.contract_gate import (
     smallest_version,
     version_from,
 )
-from septum.components.contract_json import to_json
+from septum.components.contract.reading import CONTRACT, contract_of
+from septum.components.contract.stored import to_json
 from septum.components.model import Component, Deprecation, Input
 from septum.errors import ContractError
 

@@ -5,22 +5,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import ssl
 import subprocess
 import sys
 import threading
 import time
 import types
-from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from septum.cli import main
 from septum.clusters.profile import LoadedProfile, Profile, missing_keys
@@ -36,6 +30,7 @@ from septum.errors import (
     CredentialExposedError,
     CredentialMissingError,
     EngineMissingError,
+    ImageNameError,
     NotAuthorizedError,
     PartImageError,
     PlanError,
@@ -45,11 +40,13 @@ from septum.errors import (
     StateError,
     TryAgainError,
 )
+from septum.images.registry import Answer
 from septum.stages import Options
 from tests.fakes.analyses import BASE, plan_of
+from tests.fakes.tls import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 NOW = 1_700_000_000.0
 IN_GITLAB = {"GITLAB_CI": "true", "CI_COMMIT_REF_NAME": "topic", "CI_PROJECT_ID": "7"}
@@ -664,7 +661,7 @@ class _WebDav(BaseHTTPRequestHandler):
 )
 def test_webdav(tmp_path: Path, path: str, token: str, said: str) -> None:
     """With the token in the header and the CA of the site."""
-    with _serving(_WebDav, tmp_path) as (host, pem):
+    with serving(_WebDav, tmp_path) as (host, pem):
         (tmp_path / "token").write_text(token)
         base = Credentials(tmp_path)
         base.ca_file = Path(pem)
@@ -683,160 +680,19 @@ DIGEST = "sha256:" + "0" * 64
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("python", ("docker.io", "library/python", "", "")),
-        ("python:3.12", ("docker.io", "library/python", "3.12", "")),
-        ("rootproject/root:6.34", ("docker.io", "rootproject/root", "6.34", "")),
-        ("docker.io/python:3", ("docker.io", "library/python", "3", "")),
-        ("docker://cmssw/el9:x86_64", ("docker.io", "cmssw/el9", "x86_64", "")),
-        (
-            "gitlab-registry.cern.ch/cms-analysis/general/mkshapesrdf:v1",
-            ("gitlab-registry.cern.ch", "cms-analysis/general/mkshapesrdf", "v1", ""),
-        ),
-        ("localhost:5000/a/b", ("localhost:5000", "a/b", "", "")),
-        ("localhost/a", ("localhost", "a", "", "")),
-        (f"ghcr.io/a/b@{DIGEST}", ("ghcr.io", "a/b", "", DIGEST)),
-        (f"ghcr.io/a/b:1@{DIGEST}", ("ghcr.io", "a/b", "1", DIGEST)),
-        ("Upper/Case", None),
-        ("ghcr.io/a/b:", None),
-        ("ghcr.io/a/b@sha256:12", None),
-        ("ghcr.io//b", None),
-        ("a b", None),
-        ("", None),
-    ],
-)
-def test_names_of_images(text: str, expected: tuple[str, ...] | None) -> None:
-    """As Docker reads them."""
-    found = image.parse(text)
-    assert (found and (found.host, found.name, found.tag, found.digest)) == expected
-
-
-def _certificate(folder: Path) -> Path:
-    """A certificate for localhost and its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "localhost.pem"
-    pem.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return pem
-
-
-class _Registry(BaseHTTPRequestHandler):
-    """What a registry does with images that everybody may see, by their names."""
-
-    def do_HEAD(self) -> None:
-        name, _, tag = self.path.removeprefix("/v2/").partition("/manifests/")
-        known = self.headers.get("Authorization") == f"Bearer for-{name}"
-        if name == "broken/image":
-            self._answer(500)
-        elif name == "private/image" or not known:
-            host = self.headers["Host"]
-            realm = f'Bearer realm="https://{host}/token",service="registry",scope="repository:{name}:pull"'
-            self._answer(401, {"WWW-Authenticate": realm})
-        else:
-            self._answer(200 if tag == "1" else 404)
-
-    def do_GET(self) -> None:
-        scope = self.path.partition("scope=repository%3A")[2]
-        name = scope.partition("%3Apull")[0].replace("%2F", "/")
-        self._answer(200, body=json.dumps({"token": f"for-{name}"}).encode())
-
-    def _answer(self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
-        self.send_response(status)
-        for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
-        pass
-
-
-@contextlib.contextmanager
-def _serving(handler: type[BaseHTTPRequestHandler], folder: Path) -> Iterator[tuple[str, str]]:
-    """A server over TLS: its host and port, and the file of its certificate."""
-    pem = _certificate(folder)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.handle_error = lambda *_: None  # type: ignore[method-assign] # clients that do not trust us
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"localhost:{server.server_port}", str(pem)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """The host of a registry over TLS, and the file of its certificate."""
-    with _serving(_Registry, tmp_path) as served:
-        yield served
-
-
-@pytest.mark.parametrize(
-    ("name", "found", "absent", "words"),
-    [
-        ("good/image:1", True, False, "200"),
-        ("good/image:2", False, True, "404"),
-        ("private/image:1", False, False, "private, or not there"),
-        ("broken/image:1", False, False, "HTTP 500"),
-    ],
-)
-def test_registry(registry: tuple[str, str], name: str, words: str, *, found: bool, absent: bool) -> None:
-    """Asked with the token that it gives to everybody."""
-    host, pem = registry
-    reference = image.parse(f"{host}/{name}")
-    assert reference is not None
-    answer = image.ask_registry(reference, verify=pem)
-
-    assert (answer.found, answer.absent) == (found, absent)
-    assert words in answer.text
-
-
-def test_registry_that_cannot_be_asked() -> None:
-    """No opinion."""
-    reference = image.parse("localhost:1/a/b:1")
-    assert reference is not None
-    answer = image.ask_registry(reference)
-    assert (answer.found, answer.absent) == (False, False)
-    assert "cannot be asked" in answer.text
-
-
-@pytest.mark.parametrize(
     ("text", "answer", "state", "words"),
     [
-        ("a/b:1", image.Answer(text="", found=True), "ok", "a digest would name it for ever"),
-        (f"a/b@{DIGEST}", image.Answer(text="", found=True), "ok", "is there"),
-        ("a/b:latest", image.Answer(text="", found=True), "warning", "another image tomorrow"),
-        ("a/b", image.Answer(text="", found=True), "warning", "no tag"),
-        ("a/b:1", image.Answer(text="offline"), "warning", "offline"),
-        ("oras://a/b:1", image.Answer(text=""), "skipped", "oras://"),
+        ("a/b:1", Answer(text="", found=True), "ok", "a digest would name it for ever"),
+        (f"a/b@{DIGEST}", Answer(text="", found=True), "ok", "is there"),
+        ("a/b:latest", Answer(text="", found=True), "warning", "another image tomorrow"),
+        ("a/b", Answer(text="", found=True), "warning", "no tag"),
+        ("a/b:1", Answer(text="offline"), "warning", "offline"),
+        ("oras://a/b:1", Answer(text=""), "skipped", "oras://"),
     ],
 )
-def test_image(monkeypatch: pytest.MonkeyPatch, text: str, answer: image.Answer, state: str, words: str) -> None:
+def test_image(monkeypatch: pytest.MonkeyPatch, text: str, answer: Answer, state: str, words: str) -> None:
     """What is said of its name and of the registry's answer."""
-    monkeypatch.setattr(image, "ask_registry", lambda _: answer)
+    monkeypatch.setattr(image, "ask_registry", lambda _, **__: answer)
     context = _context()
     object.__setattr__(context.options, "image", text)
     outcome = image.image(context)
@@ -848,8 +704,8 @@ def test_image(monkeypatch: pytest.MonkeyPatch, text: str, answer: image.Answer,
 
 def test_images_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that the registry has not, and one with a name that is none."""
-    monkeypatch.setattr(image, "ask_registry", lambda _: image.Answer(text="HTTP 404", absent=True))
-    for text, error in (("a/b:2", PartImageError), ("A/b", PlanError)):
+    monkeypatch.setattr(image, "ask_registry", lambda _, **__: Answer(text="HTTP 404", absent=True))
+    for text, error in (("a/b:2", PartImageError), ("A/b", ImageNameError)):
         context = _context()
         object.__setattr__(context.options, "image", text)
         with pytest.raises(error):
@@ -863,8 +719,8 @@ def test_paths_of_images(tmp_path: Path) -> None:
     assert image.see_path(f"{tmp_path}/unpacked.test/a/b:1", tmp_path).state == "ok"
     with pytest.raises(PartImageError):
         image.see_path(f"{tmp_path}/unpacked.test/a/b:2", tmp_path)
-    unseen = [f"{tmp_path}/other.test/a", "/data/x.sif", "images/x.sif"]
-    assert [image.see_path(name, tmp_path).state for name in unseen] == ["skipped"] * 3
+    unseen = [f"{tmp_path}/other.test/a", "/data/x.sif"]
+    assert [image.see_path(name, tmp_path).state for name in unseen] == ["skipped"] * 2
     assert image.see_path("docker://a/b:1").state == "ok"
 
 
@@ -876,9 +732,9 @@ def test_paths_of_images(tmp_path: Path) -> None:
         (
             {"image_method": "singularity-image", "image_prefix": "/cvmfs/unpacked.test/"},
             "skipped",
-            "/cvmfs/unpacked.test/a/b:1 cannot be seen",
+            "/cvmfs/unpacked.test/registry.hub.docker.com/a/b:1 cannot be seen",
         ),
-        ({"image_method": "container-image"}, "skipped", "a/b:1 cannot be seen"),
+        ({"image_method": "container-image", "image_form": "docker"}, "ok", "docker://docker.io/a/b:1"),
     ],
 )
 def test_image_on_the_worker(profile: dict[str, Any], state: str, words: str) -> None:

@@ -26,11 +26,15 @@ def _body(item: Component) -> dict[str, Any]:
     return body
 
 
+def _scripts_of(item: Component) -> list[str]:
+    return [entry.reference for entry in item.inputs if entry.is_script]
+
+
 @COMPONENTS
 def test_no_input_becomes_code(item: Component) -> None:
     """In no script, hook, condition or command, and in no variable that a line has without quotes."""
     assert any("script" in job for job in _body(item).values())
-    assert [str(finding) for finding in scan(_body(item))] == []
+    assert [str(finding) for finding in scan(_body(item), _scripts_of(item))] == []
 
 
 PLANTED: dict[str, dict[str, Any]] = {
@@ -93,7 +97,18 @@ def test_faults_are_found_in_the_components(item: Component, job: dict[str, Any]
     for name in _body(item):
         body = copy.deepcopy(_body(item))
         body[name] = {**body[name], **job}
-        assert {finding.job for finding in scan(body)} == {name}
+        assert {finding.job for finding in scan(body, _scripts_of(item))} == {name}
+
+
+@pytest.mark.parametrize("line", ["true $[[ inputs.script ]]", "true\n$[[ inputs.script ]]", "$[[ inputs.cluster ]]"])
+def test_lines_of_the_user_stand_alone(line: str) -> None:
+    """An input that is a script is an entry of `script`, not a piece of one; and no other input is."""
+    own = ["$[[ inputs.script ]]"]
+
+    assert scan({"job": {"script": ["true", own[0]]}}, own) == ()
+    assert [finding.job for finding in scan({"job": {"script": [line]}}, own)] == ["job"]
+    assert [finding.job for finding in scan({"job": {"before_script": own}}, own)] == ["job"]
+    assert [finding.job for finding in scan({"job": {"script": own}})] == ["job"]
 
 
 HARMLESS: dict[str, dict[str, Any]] = {
@@ -108,6 +123,7 @@ HARMLESS: dict[str, dict[str, Any]] = {
     "case": {"script": ["case $SEPTUM_CLUSTER in local) true ;; esac"]},
     "single quotes": {"script": ["awk '{print $1}' file", "sh -c 'exit 0'"]},
     "escapes": {"script": [r"echo \$HOME \"x", 'echo "\\$HOME"']},
+    "script of an earlier CI job": {"script": ['. "$SEPTUM_STATE/recorder/begin.sh"']},
     "comment": {"script": ["true # $HOME, isn't it", "true"]},
     "numbers": {"script": ["exit $((1 + 2))", "echo $? $# $$"]},
     "no mapping": {"rules": None, "hooks": None, "variables": None, "script": None, "services": None},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft7Validator, Draft202012Validator
+from jsonschema import Draft202012Validator
 
 from septum.components import catalog
 from septum.components.model import Component, Deprecation, Input
@@ -20,6 +19,7 @@ from septum.components.render import parse
 from septum.components.schema import DRAFT, inputs_schema
 from septum.errors import PreviewError
 from septum.preview.source import ComponentContext, Source, expand
+from tests.previewing import schema_errors
 
 ROOT = Path(__file__).parents[2]
 CONTEXT = ComponentContext(name="c", sha="0" * 40, version="", reference="main")
@@ -49,20 +49,6 @@ def _header(item: Component) -> Any:
 # ── GitLab's own schema ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-@cache
-def _gitlab() -> Draft7Validator:
-    """The schema of GitLab's editor, as a checker from PyPI ships it."""
-    found = importlib.util.find_spec("check_jsonschema")
-    if found is None or found.origin is None:
-        pytest.skip("check-jsonschema, which ships GitLab's schema, is not installed")
-    path = Path(found.origin).parent / "builtin_schemas" / "vendor" / "gitlab-ci.json"
-    return Draft7Validator(json.loads(path.read_text(encoding="utf-8")))
-
-
-def _complaints(document: object) -> list[str]:
-    return [f"{error.json_path}: {error.message[:300]}" for error in _gitlab().iter_errors(document)]
-
-
 def _some_value(entry: Input) -> Any:
     """The default, or something for an input that has none."""
     if entry.default is None:
@@ -87,7 +73,7 @@ def _rounds(item: Component) -> list[dict[str, Any]]:
 def test_gitlabs_own_schema_accepts_the_header(item: Component) -> None:
     """As the first document of a file."""
     assert _header(item).keys() == {"spec"}
-    assert _complaints({"spec": _header(item)["spec"]}) == []
+    assert schema_errors({"spec": _header(item)["spec"]}) == []
 
 
 @COMPONENTS
@@ -96,7 +82,7 @@ def test_gitlabs_own_schema_accepts_the_pipeline_of_every_option(item: Component
     for values in _rounds(item):
         body = expand(Source(name=item.name, text=_text(item), component=CONTEXT), values, {})
 
-        assert _complaints(body) == [], values
+        assert schema_errors(body) == [], values
         assert "$[[" not in json.dumps(body)
 
 
@@ -108,7 +94,7 @@ def test_gitlabs_own_schema_accepts_the_pipeline_of_every_option(item: Component
 )  # fmt: skip
 def test_the_schema_finds_what_is_wrong(broken: object) -> None:
     """It is no rubber stamp."""
-    assert _complaints(broken) != []
+    assert schema_errors(broken) != []
 
 
 # ── our schema of the inputs ────────────────────────────────────────────────────────────────────────────────────

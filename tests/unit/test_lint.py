@@ -23,6 +23,7 @@ from septum.credentials.lint import lint_description, lint_plan, lint_sent
 from septum.credentials.redact import KNOWN
 from septum.credentials.supervised import Supervised
 from septum.errors import CredentialExposedError
+from septum.files import below
 from septum.plan import Plan
 from septum.stages import Options, make_plan
 
@@ -91,7 +92,7 @@ def test_file_with_a_credential(tmp_path: Path, kind: str) -> None:
     folder = _repository(tmp_path, files={"data/settings.bin": content})
 
     with pytest.raises(CredentialExposedError) as caught:
-        lint_plan(_plan(folder), folder)
+        lint_plan(_plan(folder), below(folder))
 
     assert "data/settings.bin" in caught.value.evidence
     assert NO_FORM not in str(caught.value)
@@ -110,7 +111,7 @@ def test_value_with_a_credential(tmp_path: Path, place: str, text: str) -> None:
     folder = _repository(tmp_path, files={}, **texts)
 
     with pytest.raises(CredentialExposedError) as caught:
-        lint_plan(_plan(folder), folder)
+        lint_plan(_plan(folder), below(folder))
 
     assert text not in str(caught.value)
 
@@ -122,7 +123,7 @@ def test_documentation_is_no_credential(tmp_path: Path) -> None:
     public = bytes(proxy_files.user().pem)
     folder = _repository(tmp_path, files={"README": page, "ca.pem": public, "data.root": secrets.token_bytes(100_000)})
 
-    lint_plan(_plan(folder), folder)
+    lint_plan(_plan(folder), below(folder))
 
 
 def test_packed_inputs(tmp_path: Path) -> None:
@@ -155,10 +156,10 @@ def test_secrets_of_a_supervisor(tmp_path: Path) -> None:
     (private / "credentials.json").write_text(json.dumps(manifest))
     folder = _repository(tmp_path / "repository", files={"dump.txt": token.encode().hex().encode()})
 
-    lint_plan(_plan(folder), folder)
+    lint_plan(_plan(folder), below(folder))
     Supervised(private, "p")
     with pytest.raises(CredentialExposedError, match="send a credential"):
-        lint_plan(_plan(folder), folder)
+        lint_plan(_plan(folder), below(folder))
 
 
 # ── before anything is written ──────────────────────────────────────────────────────────────────────────────────

@@ -17,6 +17,7 @@ from septum.manifest import (
     Failure,
     Held,
     Manifest,
+    OwnMerge,
     PartFacts,
     PartOutput,
     ResultFile,
@@ -30,6 +31,10 @@ RESULT = ResultFile(
     name="sub/a.root", file="sub/a.partial.root", size_b=5, sha256=SHA, stamp="s", engine="strict (septum 1)",
     parts=("0000", "0001"), missing=("0002",), objects={"dir/h": Held(kind="TH1D", entries=2.5)},
     url="https://storage.example.org/a.root", verified_by="checksum",
+    own=OwnMerge(
+        command=("hadd", "-f"), at="rootFiles/{part}.root", product="a.root", changes=("*_SPECIAL_*",), ran=True,
+        stamp="s", equal=3, changed=2, new=1, notes=("one",),
+    ),
 )  # fmt: skip
 PART = PartFacts(
     id="0002", values={"sample": "DY", "files": ("a.root", "b.root")}, fingerprint=SHA, state="failed", attempts=3,
@@ -41,6 +46,7 @@ PART = PartFacts(
 FULL = Manifest(
     septum="1.2", name="zpeak", complete=False, whole_count=3, plan=SHA, work=SHA, run="laptop/x/-/-/ab",
     cluster="infn-af", schedd="ap.example.org", image="python:3.12",
+    image_digest="sha256:" + "d" * 64, image_id="sha256:" + "c" * 64,
     asked=Asked(cpus=1, memory_b=2**31, disk_b=2**30, time_s=3600), policies={"sums": "plain"},
     error=Failure(code="E310", exit_code=39, what="1 of 3", evidence="missing: 0002", fix="x"), results=(RESULT,),
     parts=(PART,), origin={"commit": "4f1d"}, software={"numpy": "2.4"}, began_s=1.0, ended_s=100.5,
@@ -65,7 +71,7 @@ def _refused(data: Any) -> StateError:
 
 def test_no_field_below_is_left_to_chance() -> None:
     """A test of the tests: every field of the values above is set to something."""
-    for value in (FULL, RESULT, PART, PART.outputs[0], FULL.asked, FULL.error, RESULT.objects["dir/h"]):
+    for value in (FULL, RESULT, PART, PART.outputs[0], FULL.asked, FULL.error, RESULT.objects["dir/h"], RESULT.own):
         assert is_dataclass(value)
         assert [one.name for one in fields(value) if getattr(value, one.name) in (None, "", (), {})] == []
 
@@ -182,14 +188,14 @@ _NEVER_MEASURED = {
 def _may_be(path: tuple[Any, ...], before: Any, value: Any) -> bool:
     """Whether a value may stand in the place of another, by what the fields of `septum.manifest` say."""
     key, of_texts = path[-1], isinstance(value, list) and all(isinstance(one, str) for one in value)
-    if "values" in path[-2:-1]:
+    if "values" in path[-2:-1] or path[-2:] == ("own", "command"):
         return isinstance(value, str) or of_texts
     if value is None:
-        return path == ("error",) or (key in _NEVER_MEASURED and path[0] != "error")
+        return path == ("error",) or key == "own" or (key in _NEVER_MEASURED and path[0] != "error")
     if isinstance(before, float):
         return type(value) in {int, float}
     if isinstance(before, list):
-        return bool(value == [] or (path[-3:-1] == ("results", 0) and of_texts))
+        return bool(value == [] or (of_texts and (path[-3:-1] == ("results", 0) or "own" in path[-2:-1])))
     if isinstance(before, dict):
         return value == {} and key in {"policies", "origin", "software", "objects", "values", "asked"}
     return type(value) is type(before)

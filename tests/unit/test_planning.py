@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from septum import planning
+from septum.assembly import choose
 from septum.errors import PlanError
 from septum.plan import Plan, Value, all_values
-from septum.planning import choose
 from tests.fakes.analyses import BASE, plan_of, seeds
 from tests.fakes.rootfiles import write_root
 

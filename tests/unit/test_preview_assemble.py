@@ -12,12 +12,12 @@ from septum.preview.assemble import (
     deep_merge,
     defaults_of,
     inherited_variables,
-    schema_errors,
     stages_of,
     with_defaults,
 )
 from septum.preview.documents import read_documents
 from septum.preview.features import NEWEST
+from tests.previewing import schema_errors
 
 INCLUDES = "doc/ci/yaml/includes.md"
 OPTIMIZE = "doc/ci/yaml/yaml_optimization.md"

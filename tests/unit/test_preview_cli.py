@@ -14,7 +14,7 @@ import pytest
 
 from septum.cli import main
 from septum.preview import psych
-from septum.preview.assemble import schema_errors
+from tests.previewing import schema_errors
 
 ROOT = Path(__file__).parents[2]
 FILE = """\
@@ -366,13 +366,16 @@ def test_files_of_others_are_given_by_option(repository: Path, capsys: pytest.Ca
 def test_the_checkout_that_the_command_runs_in_is_the_library(
     repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And elsewhere the message says how to give one."""
+    """And elsewhere the components are those of the septum that is installed, as for a rehearsal."""
     (repository / ".gitlab-ci.yml").write_text("include: [{component: $CI_SERVER_FQDN/x/septum/analysis@~latest}]\n")
     monkeypatch.chdir(ROOT)
     assert "septum-submit" in _run(capsys, repository)
 
     monkeypatch.chdir(repository)
-    assert "--library" in _fails(capsys)
+    assert "septum-submit" in _run(capsys, repository)
+    assert "septum-submit" in _run(capsys, repository, "--component", "analysis")
+    (repository / ".gitlab-ci.yml").write_text("include: [{component: $CI_SERVER_FQDN/x/septum/analysis@99}]\n")
+    assert "those of the septum that is installed" in _fails(capsys)
 
 
 def test_a_file_in_a_folder_of_the_repository_includes_from_its_root(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any, get_args
 
 import pytest
 
-from septum.cli import cluster as cli
+from septum.cli import parser
+from septum.cli.answer import answering, is_asked
 from septum.clusters.catalog import load_profile, own_names, shipped_names
 from septum.clusters.profile import DURATIONS, SIZES, Profile, keys, variable_of
 from septum.errors import ClusterUnusableError, ProfileError, UsageError
@@ -349,10 +349,9 @@ def test_every_key_is_described() -> None:
 
 
 def _cli(*words: str) -> int:
-    parser = argparse.ArgumentParser()
-    cli.register(parser.add_subparsers())
-    args = parser.parse_args(["cluster", *words])
-    return int(args.handler(args))
+    args = parser().parse_args(["cluster", *words])
+    with answering(asked=is_asked(args)):
+        return int(args.handler(args))
 
 
 def test_list_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

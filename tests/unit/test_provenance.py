@@ -537,6 +537,13 @@ def test_names_of_images_are_taken_apart(
     assert tuple(found.get(key) for key in ("registry", "name", "tag", "sha256")) == expected
 
 
+def test_the_digest_that_submission_found_out(crate_of: Callable[..., Any]) -> None:
+    """It names the image for ever, where the name alone does not."""
+    found = crate_of(image="ghcr.io/a/b:1", image_digest="sha256:" + "d" * 64)["#image"]
+
+    assert (found["tag"], found["sha256"]) == ("1", "d" * 64)
+
+
 def test_times_that_are_none_are_left_out() -> None:
     """No date is invented."""
     assert [show_time(value) for value in (None, float("nan"), float("inf"), 1e300, -1e300)] == [None] * 5

@@ -33,7 +33,9 @@ from septum.verify import measure
 from septum.worker.sandbox import log_names
 from tests.fakes.analyses import BASE, plan_of
 
-RECEIPT = Receipt(tag="t", plan="p", cluster="c", collector="", schedd="", submitted_s=1)
+RECEIPT = Receipt(
+    tag="t", plan="p", cluster="c", collector="", schedd="", submitted_s=1, image_digest="sha256:d", image_id="sha256:i"
+)
 TEXT = (
     BASE.replace("[h.root]", "[h.root, log/x.txt]")
     + 'parts: {product: {s: [a, b], n: [1, 2]}}\nmerge: {"sub/{s}.root": h.root}\ntolerance: 1\n'
@@ -133,6 +135,7 @@ def test_a_whole_result(rig: Rig) -> None:
     assert [part["id"] for part in rig.manifest()["parts"]] == [part.id for part in rig.plan.parts]
     assert rig.manifest()["parts"][3]["values"] == {"s": "b", "n": "2"}
     assert rig.manifest()["plan"] == rig.plan.hash
+    assert (rig.manifest()["image_digest"], rig.manifest()["image_id"]) == ("sha256:d", "sha256:i")
     assert [part["state"] for part in rig.manifest()["parts"]] == ["merged"] * 4
     assert (rig.folder / SUMMARY).read_text().startswith("# analysis\n\n**Whole**: all 4 parts are in.\n")
     assert list(rig.scratch.iterdir()) == []

@@ -391,7 +391,7 @@ def _runs(capsys: pytest.CaptureFixture[str], *situation: str) -> list[str]:
     return list(dict.fromkeys(re.sub(r"^rehearse-.*", "rehearsal", job["name"]).partition(":")[0] for job in jobs))
 
 
-CHECKS = ["test", "lock", "wheel", "wheel-again", "wheel-test"]
+CHECKS = ["test", "lock", "wheel", "wheel-again", "docs", "wheel-test"]
 CONTAINER = ["compare-image", "container-of-release"]
 PUBLISHING = ["publish-files", "publish", "publish-container"]
 HOME = ("--project", "cms-analysis/general/septum")
@@ -408,11 +408,13 @@ TAG = ("--tag", VERSION, "--protected")
             id="merge request",
         ),
         pytest.param(
-            (*HOME, "--branch", "main"), [*CHECKS, "base", "container", "rehearsal", "candidate"], id="default branch"
+            (*HOME, "--branch", "main"),
+            [*CHECKS, "base", "container", "rehearsal", "candidate", "site"],
+            id="default branch",
         ),
         pytest.param(
             (*HOME, *TAG),
-            [*CHECKS, *CONTAINER, "rehearsal", "sign", *PUBLISHING, "release"],
+            [*CHECKS, *CONTAINER, "rehearsal", "sign", *PUBLISHING, "release", "site"],
             id="tag",
         ),
         pytest.param((*HOME, "--tag", VERSION), [*CHECKS, "rehearsal"], id="tag that anybody may push"),
@@ -420,7 +422,7 @@ TAG = ("--tag", VERSION, "--protected")
         pytest.param((*HOME, *TAG, "--source", "api"), [*CHECKS, "rehearsal"], id="tag, by API"),
         pytest.param(
             (*HOME, "--branch", "main", "--variable", "CI_OPEN_MERGE_REQUESTS=cms-analysis/general/septum!1"),
-            [*CHECKS, "base", "container", "rehearsal", "candidate"],
+            [*CHECKS, "base", "container", "rehearsal", "candidate", "site"],
             id="default branch with a merge request from it",
         ),
         pytest.param(
@@ -430,7 +432,7 @@ TAG = ("--tag", VERSION, "--protected")
         ),
         pytest.param(
             ("--server", "gitlab.example.org", "--project", "tools/septum", *TAG),
-            [*CHECKS, *CONTAINER, "rehearsal", "sign", "publish-files", "publish-container", "release"],
+            [*CHECKS, *CONTAINER, "rehearsal", "sign", "publish-files", "publish-container", "release", "site"],
             id="tag on a mirror",
         ),
         pytest.param((*HOME, "--tag", "nightly"), [], id="another tag"),

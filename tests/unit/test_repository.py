@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
-import json
 import os
 import re
 import subprocess
@@ -13,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft7Validator
 from ruamel.yaml import YAML
 
 import septum
 from tests import lanes
 from tests.committed import committed_files
+from tests.previewing import schema_errors
 
 ROOT = Path(__file__).parents[2]
 # They name what must stand nowhere.
@@ -85,20 +83,6 @@ def test_names_of_products_are_spelled_as_their_owners_do(wrong: str) -> None:
     assert _found(wrong) == []
 
 
-def test_no_path_of_one_machine() -> None:
-    """Nobody else has that home directory."""
-    # Accounts inside a container or a sandbox are not of this machine.
-    assert _found(r"(?<![\w$}.-])/(home|Users)/[A-Za-z]", besides=r"/home/(septum|user|\{|\$)") == []
-    assert _found(r"(?<![\w$}.:-])/(root|work|scratch)/") == []
-
-
-def test_no_host_of_a_package_registry() -> None:
-    """Where packages come from is the configuration of pip, npm and apt, not ours."""
-    hosts = r"pypi\.(org|python)|pythonhosted\.org|npmjs\.(org|com)|yarnpkg|deb\.debian\.org|artifactory|nexus\."
-
-    assert _found(hosts) == []
-
-
 def test_text_files_end_with_one_line_break_and_no_line_with_a_blank() -> None:
     """As .editorconfig has it."""
     texts = {name: text for name, text in _texts().items() if text}
@@ -130,13 +114,7 @@ def test_hooks_come_from_this_repository_alone() -> None:
 
 def test_gitlabs_own_schema_accepts_the_pipeline() -> None:
     """The schema that GitLab's editor uses, as a checker from PyPI ships it."""
-    found = importlib.util.find_spec("check_jsonschema")
-    if found is None or found.origin is None:
-        pytest.skip("check-jsonschema, which ships GitLab's schema, is not installed")
-    path = Path(found.origin).parent / "builtin_schemas" / "vendor" / "gitlab-ci.json"
-    schema = json.loads(path.read_text(encoding="utf-8"))
-
-    assert [error.message for error in Draft7Validator(schema).iter_errors(_yaml(".gitlab-ci.yml"))] == []
+    assert schema_errors(_yaml(".gitlab-ci.yml")) == []
 
 
 def test_no_ci_job_has_the_name_of_a_keyword() -> None:

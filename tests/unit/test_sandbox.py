@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from septum.errors import StateError
+from septum.files import below
 from septum.plan import InputFile, Plan
 from septum.worker.look import NAME as LOOK
 from septum.worker.sandbox import (
@@ -92,11 +93,12 @@ def test_every_text_is_quoted(tmp_path: Path) -> None:
         f'command: [run, {quoted}]\noutputs: ["a\';b.root"]\nparts: {{list: [{{v: {quoted}}}]}}\nmerge: {{}}\n',
         tmp_path,
     )
-    words = shlex.split(values_text(plan, plan.parts[0], image="x';y"))
+    words = shlex.split(values_text(plan, plan.parts[0], image="x';y", image_id="sha256:a'b"))
 
     assert words == [
         "SEPTUM_SHELL=sh",
         "SEPTUM_IMAGE=x';y",
+        "SEPTUM_IMAGE_ID=a'b",
         "SEPTUM_OUTPUTS=1",
         "SEPTUM_OUTPUT_0=a';b.root",
         "SEPTUM_KEEP_B=0",
@@ -136,7 +138,7 @@ def _archive(root: Path, target: Path, *, compress: bool) -> Plan:
     (root / "lib" / ("ü" * 120 + ".txt")).write_bytes(os.urandom(0) + b"data\0\n")
     (root / "lib/empty").write_text("")
     plan = plan_of(seeds(1, more="inputs: [lib, run.py]\n"), root)
-    write_archive(target, root, plan.inputs, compress=compress)
+    write_archive(target, below(root), plan.inputs, compress=compress)
     return plan
 
 
@@ -148,7 +150,7 @@ def test_archives_are_the_same_to_the_last_byte(tmp_path: Path, *, compress: boo
     plan = _archive(tmp_path / "two", second, compress=compress)
     os.utime(tmp_path / "two/run.py", (1, 1))
     third = tmp_path / "third"
-    write_archive(third, tmp_path / "two", reversed(plan.inputs), compress=compress)
+    write_archive(third, below(tmp_path / "two"), reversed(plan.inputs), compress=compress)
 
     assert first.read_bytes() == second.read_bytes() == third.read_bytes()
 
@@ -178,14 +180,14 @@ def test_an_input_that_changed_since_the_plan(tmp_path: Path, what: str) -> None
         (tmp_path / "run.py").write_text("ran" if what == "changed" else "running")
 
     with pytest.raises(StateError, match=r"'run\.py'") as caught:
-        write_archive(tmp_path / "a.tar", tmp_path, plan.inputs, compress=False)
+        write_archive(tmp_path / "a.tar", below(tmp_path), plan.inputs, compress=False)
     assert caught.value.fix
     assert not (tmp_path / "a.tar").exists()
 
 
 def test_an_archive_of_nothing(tmp_path: Path) -> None:
     """Is still an archive."""
-    write_archive(tmp_path / "a.tar", tmp_path, list[InputFile](), compress=True)
+    write_archive(tmp_path / "a.tar", below(tmp_path), list[InputFile](), compress=True)
     with tarfile.open(tmp_path / "a.tar") as archive:
         names = archive.getnames()
 
@@ -201,7 +203,7 @@ def test_a_status_is_read() -> None:
 
     assert status is not None
     assert (status.stage, status.exit_code, status.host, status.image) == ("done", 0, "node7", "/cvmfs/x")
-    assert (status.started_s, status.ended_s) == (10, 20)
+    assert (status.started_s, status.ended_s, status.image_path) == (10, 20, "")
     assert status.outputs == (Delivered(size_b=5, sha256="0" * 64), None)
 
 

@@ -304,8 +304,16 @@ def test_this_repository_holds_none() -> None:
     names = ("src", "docs", "tests", "components", "templates", "starter", "examples")
     report = scan([ROOT / name for name in names if (ROOT / name).exists()])
 
-    unit = ("test_environment.py", "test_provenance.py", "test_upload_target.py", "test_upload_https.py")
-    tests = (*(f"unit/{name}" for name in unit), "fakes/gitlab_api.py")
+    unit = (
+        "environment",
+        "provenance",
+        "upload_target",
+        "upload_https",
+        "images_forms",
+        "watching_place",
+        "gitlab_setup",
+    )
+    tests = (*(f"unit/test_{name}.py" for name in unit), "fakes/gitlab_api.py", "fakes/gitlab_server.py")
     assert {finding.path for finding in report.findings} <= {str(ROOT / "tests" / name) for name in tests}
     assert report.unread == ()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from septum.errors import StateError
+from septum.files import below
 from septum.plan import Plan
 from septum.state import Receipt, State, write_whole
 from septum.worker.look import NAME as LOOK
@@ -50,7 +51,7 @@ def _refused(call: Callable[[], object], words: str) -> None:
 
 def test_a_plan_is_stored_and_found(state: State, plan: Plan, root: Path) -> None:
     """With the archives of its inputs."""
-    state.store_plan(plan, root)
+    state.store_plan(plan, below(root))
 
     assert state.load_plan() == plan
     assert sorted(path.name for path in (state.folder / "send").iterdir()) == [
@@ -63,7 +64,7 @@ def test_inputs_that_changed_leave_no_plan(state: State, plan: Plan, root: Path)
     (root / "b.root").write_text("other")
 
     with pytest.raises(StateError, match=r"'b\.root' has changed"):
-        state.store_plan(plan, root)
+        state.store_plan(plan, below(root))
     with pytest.raises(StateError, match="there is none"):
         state.load_plan()
 
@@ -71,7 +72,7 @@ def test_inputs_that_changed_leave_no_plan(state: State, plan: Plan, root: Path)
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"null", b"{}"])
 def test_a_damaged_plan(state: State, plan: Plan, root: Path, content: bytes) -> None:
     """Is an error with a fix."""
-    state.store_plan(plan, root)
+    state.store_plan(plan, below(root))
     (state.folder / "plan.json").write_bytes(content)
 
     _refused(state.load_plan, "damaged")
@@ -79,13 +80,13 @@ def test_a_damaged_plan(state: State, plan: Plan, root: Path, content: bytes) ->
 
 def test_everything_to_send(state: State, plan: Plan, root: Path) -> None:
     """The wrapper and a file of values for each part, beside the archives."""
-    state.store_plan(plan, root)
-    state.write_values(plan, image="/cvmfs/x")
+    state.store_plan(plan, below(root))
+    state.write_values(plan, image="/cvmfs/x", image_id="sha256:abc")
     sent = state.folder / "send"
 
     assert (sent / WRAPPER).stat().st_mode & 0o777 == 0o755
     assert all((sent / values_name(part.id)).is_file() for part in plan.parts)
-    assert "SEPTUM_IMAGE='/cvmfs/x'" in (sent / values_name("0001")).read_text()
+    assert "SEPTUM_IMAGE='/cvmfs/x'\nSEPTUM_IMAGE_ID='abc'\n" in (sent / values_name("0001")).read_text()
 
 
 @pytest.mark.parametrize(("merge", "there"), [("", True), ("merge: {}\n", False)])
@@ -94,7 +95,7 @@ def test_what_looks_at_outputs_goes_with_a_plan_that_merges(
 ) -> None:
     """With its policies, as those decide what may be read; and what is announced as sent is there."""
     plan = plan_of(seeds(2, more=f"{merge}policies: {{averages: sum}}\n"), tmp_path)
-    state.store_plan(plan, tmp_path)
+    state.store_plan(plan, below(tmp_path))
     state.write_values(plan, image="")
     sent = state.folder / "send"
 
@@ -107,7 +108,7 @@ def test_what_looks_at_outputs_goes_with_a_plan_that_merges(
 @pytest.mark.parametrize("name", [SHARED, own_name("0001")])
 def test_an_archive_that_was_lost_between_the_ci_jobs(state: State, plan: Plan, root: Path, name: str) -> None:
     """A part without its inputs is not submitted."""
-    state.store_plan(plan, root)
+    state.store_plan(plan, below(root))
     (state.folder / "send" / name).unlink()
 
     _refused(lambda: state.write_values(plan, image=""), name.replace(".", r"\."))
@@ -131,7 +132,7 @@ def test_a_damaged_receipt(state: State, content: bytes) -> None:
 
 def test_clear_removes_what_septum_wrote(state: State, plan: Plan, root: Path) -> None:
     """Also temporary files of a septum that was killed."""
-    state.store_plan(plan, root)
+    state.store_plan(plan, below(root))
     state.write_values(plan, image="")
     state.store_receipt(RECEIPT)
     state.open_ledger().close()

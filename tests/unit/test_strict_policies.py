@@ -79,7 +79,7 @@ def test_a_text_that_some_parts_lack(tmp_path: Path, order: list[int]) -> None:
     paths = [write(tmp_path / f"{n}.root", item) for n, item in enumerate(objects)]
     with pytest.raises(StructureError) as caught:
         merge(tmp_path / "m.root", paths, strings="first")
-    assert "policies: {missing-objects: union}" in caught.value.fix
+    assert "policies: {missing-objects: groups}" in caught.value.fix
 
     rig = Rig(tmp_path / "s", paths, {"strings": "first", "missing-objects": "union"})
     rig.merge(order)

@@ -16,6 +16,7 @@ import jwt
 import pytest
 
 import septum
+from septum.capture.lay import lay
 from septum.credentials.held import Auth, Credentials, Held
 from septum.credentials.lint import lint_description
 from septum.credentials.provider import Kind
@@ -27,7 +28,7 @@ from tests import previewing
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "threat-model.md"
-NUMBERS = range(1, 35)
+NUMBERS = range(1, 37)
 _ROW = re.compile(r"^\| (?P<number>\d+) \|(?P<threat>[^|]+)\|(?P<answer>[^|]+)\|(?P<tests>[^|]+)\|$", re.MULTILINE)
 _TEST = re.compile(r"`(tests/[a-z0-9_/]+\.py)::(test_[a-z0-9_]+)`")
 
@@ -155,14 +156,16 @@ def _ci_jobs() -> list[Any]:
 
 def test_no_artifact_can_hold_a_credential() -> None:
     """Paths within the checkout, which credentials are kept out of; without patterns, and nothing that is untracked."""
-    folders = ("result/", ".septum/septum-/", ".septum-reports/septum-/comparison.json")
+    folders = ("result/", ".septum/septum-/", ".septum/septum-.image/", ".septum-reports/septum-/comparison.json")
     for job in _ci_jobs():
         artifacts = job["artifacts"]
 
         assert artifacts.keys() <= {"name", "paths", "when", "access", "expire_in", "expose_as", "reports"}
         # What GitLab reads as reports are copies of what lies in the result folder, and made of the manifest.
         reports = artifacts.get("reports", {}).values()
-        assert all(path.startswith(".septum-reports/septum-/") for path in reports)
+        # The names of an image and of its digest, in the folder of the build.
+        own = (".septum-reports/septum-/", ".septum/septum-.image/image.env")
+        assert all(path.startswith(own) for path in reports)
         assert [path for path in artifacts.get("paths", []) if not path.startswith(folders)] == []
         assert not re.search(r"[*?]|\.\.", "".join(artifacts.get("paths", [])))
         assert job["cache"] == []
@@ -190,12 +193,19 @@ def test_a_traced_shell_shows_no_secret(tmp_path: Path) -> None:
     fake.chmod(0o755)
     names = ("IAM_CLIENT_SECRET", "X509_PROXY", "KRB5_KEYTAB", "KRB5_PASSWORD", "SEPTUM_ID_TOKEN", "CI_JOB_TOKEN")
     hidden = {name: f"not-to-be-seen-{name}" for name in names}
+    state = tmp_path / "state"
+    lay(state / "recorder")
+    (state / "recorder" / "script.sh").write_text("echo 'executable = /bin/true\nqueue' | condor_submit\n")
+    (state / "merge").mkdir()
+    for script in ("build.sh", "merge/run.sh"):
+        (state / script).write_text("echo septum >&2\n")
+    folders = {"SEPTUM_STATE": "state", "SEPTUM_BUILD_FOLDER": "state"}
     for job in _ci_jobs():
         lines = [*job["before_script"], *job["script"], *job["after_script"]]
         done = subprocess.run(
             ["bash", "-x"],
             input="\n".join(lines),
-            env={"PATH": f"{fake.parent}:{os.defpath}", "SEPTUM_VERSION": "0", **hidden},
+            env={"PATH": f"{fake.parent}:{os.defpath}", "SEPTUM_VERSION": "0", **folders, **hidden},
             cwd=tmp_path,
             text=True,
             capture_output=True,

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from septum.files import below
 from septum.merge.strict.contents import Reader
 from septum.plan import OutputFile, Part, Plan, Request
 from septum.worker.look import NAME as LOOK
@@ -50,7 +51,17 @@ SHELLS = {
     if (found := shutil.which(words[0])) is not None
 }
 # The machine of the tests may be a container itself: the marks of one are looked for in the sandbox instead.
-WRAPPER_TEXT = wrapper_text().replace(" /.dockerenv ", " dockerenv ").replace(" /run/.containerenv ", " containerenv ")
+_MARKS = {
+    " /.dockerenv ": " dockerenv ",
+    " /run/.containerenv ": " containerenv ",
+    " /.singularity.d ": " singularity.d ",
+    "</proc/self/mountinfo": "<mountinfo",
+    "</proc/1/cmdline": "<process1",
+}
+WRAPPER_TEXT = wrapper_text().replace('"/$file"', '"root/$file"')
+for _mark, _here in _MARKS.items():
+    assert WRAPPER_TEXT.count(_mark) == 1
+    WRAPPER_TEXT = WRAPPER_TEXT.replace(_mark, _here)
 CLEAN = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
 
 
@@ -80,19 +91,21 @@ def make(
     )  # fmt: skip
 
 
-def lay_out(plan: Plan, folder: Path, *, image: str = "") -> Path:
+def lay_out(plan: Plan, folder: Path, *, image: str = "", image_id: str = "") -> Path:
     """The sandbox of the part, as a worker finds it."""
     folder.mkdir(exist_ok=True)
     (folder / WRAPPER).write_text(WRAPPER_TEXT)
-    (folder / values_name("0007")).write_bytes(values_text(plan, plan.parts[0], image=image).encode())
+    (folder / values_name("0007")).write_bytes(
+        values_text(plan, plan.parts[0], image=image, image_id=image_id).encode()
+    )
     return folder
 
 
 def run(
-    plan: Plan, folder: Path, shell: Sequence[str], *, image: str = "", **environ: str
+    plan: Plan, folder: Path, shell: Sequence[str], *, image: str = "", image_id: str = "", **environ: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the wrapper to its end."""
-    lay_out(plan, folder, image=image)
+    lay_out(plan, folder, image=image, image_id=image_id)
     return subprocess.run(
         [*shell, WRAPPER, "0007"],
         cwd=folder, env={**CLEAN, **environ}, capture_output=True, text=True, timeout=30, check=False,
@@ -148,8 +161,11 @@ def test_a_command_that_writes_nothing(tmp_path: Path, shell: Sequence[str]) -> 
 
 
 def test_a_folder_is_no_output(tmp_path: Path, shell: Sequence[str]) -> None:
-    """Only a file is."""
-    assert run(make("mkdir h.root"), tmp_path, shell).returncode == 121
+    """Only a file is, and that is said."""
+    done = run(make("mkdir h.root"), tmp_path, shell)
+
+    assert done.returncode == 121
+    assert "septum: h.root is a folder: name its files" in done.stderr
 
 
 def test_an_empty_output_is_delivered_as_empty(tmp_path: Path, shell: Sequence[str]) -> None:
@@ -221,6 +237,12 @@ def test_variables_of_the_worker_do_not_confuse_the_wrapper(tmp_path: Path, shel
         "stopped",
         "command_code",
         "image_seen",
+        "image_path",
+        "asked",
+        "root",
+        "same",
+        "differ",
+        "inode",
         "stage",
         "size",
         "sum",
@@ -283,8 +305,10 @@ def test_inputs_are_unpacked(tmp_path: Path, shell: Sequence[str]) -> None:
     (root / "x.root").write_bytes(bytes(range(256)))
     made = plan_of(seeds(1, more='inputs: ["-run me.sh", ü.txt, x.root]\n'), root)
     box = lay_out(make(("./-run me.sh",)), tmp_path / "box")
-    write_archive(box / SHARED, root, [file for file in made.inputs if file.path != "x.root"], compress=True)
-    write_archive(box / own_name("0007"), root, [file for file in made.inputs if file.path == "x.root"], compress=False)
+    write_archive(box / SHARED, below(root), [file for file in made.inputs if file.path != "x.root"], compress=True)
+    write_archive(
+        box / own_name("0007"), below(root), [file for file in made.inputs if file.path == "x.root"], compress=False
+    )
     done = run(make(("./-run me.sh",)), box, shell)
 
     assert done.returncode == 0, done.stderr
@@ -323,6 +347,37 @@ def test_without_its_values_the_wrapper_fails(tmp_path: Path, shell: Sequence[st
 # ── the image ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 IMAGE = "/cvmfs/unpacked.cern.ch/example.org/a/b:1"
+BARE = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+OVERLAY = (
+    "22 1 0:59 / / rw,nodev - overlay overlay ro,lowerdir=/var/lib/apptainer/mnt/session/overlay-lowerdir:"
+    "/var/lib/apptainer/mnt/session/rootfs,redirect_dir=on\n"
+)
+DOCKER_ROOT = "22 1 0:59 / / rw - overlay overlay rw,lowerdir=/var/lib/docker/overlay2/l/X,upperdir=/u,workdir=/w\n"
+
+
+def stage(
+    folder: Path, *, mounts: str = OVERLAY, process1: str = "condor_master -f", marks: Sequence[str] = ()
+) -> None:
+    """What the kernel and the runtime show to the part."""
+    folder.mkdir(exist_ok=True)
+    (folder / "mountinfo").write_text("30 22 0:4 / /proc rw - proc proc rw\n" + mounts)
+    (folder / "process1").write_bytes(process1.encode().replace(b" ", b"\0") + b"\0")
+    for mark in marks:
+        (folder / mark).mkdir() if mark.endswith(".d") else (folder / mark).touch()
+
+
+def system(root: Path, text: str) -> Path:
+    """The system of a worker or of an image, told by what it says of itself."""
+    for name in ("usr/bin/env", "usr/bin/id", "usr/bin/tail", "etc/os-release"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"{name} of {text}\n")
+    return root
+
+
+def linked(source: Path, target: Path) -> Path:
+    """The same files, as an overlay shows them: with the same numbers."""
+    shutil.copytree(source, target, copy_function=os.link)
+    return target
 
 
 @pytest.mark.parametrize(
@@ -333,9 +388,19 @@ IMAGE = "/cvmfs/unpacked.cern.ch/example.org/a/b:1"
         (IMAGE, IMAGE + "/", True),
         (IMAGE + "/", IMAGE, True),
         (IMAGE, "/var/lib/images/b:1", True),
-        ("docker://example.org/a/b:1", "/images/x.sif", True),
+        ("docker://example.org/a/b:1", "/h/x/.apptainer/cache/oci-tmp/0123", True),
+        ("docker://example.org/a/b:1", "/execute/dir_1/scratch/rootfs-1/root", True),
+        ("docker://example.org/a/b:1", "/cvmfs/singularity.example.org/a/b:1", True),
+        ("oras://example.org/a/b:1", "/h/x/.apptainer/cache/oras/0123", True),
+        # that of a pilot, in which the site has left the part
+        ("docker://example.org/a/b:1", "/cvmfs/singularity.example.org/pilot:7", False),
+        ("docker://example.org/a/b:1", "/srv/pilot.sif", False),
+        ("https://example.org/x/y.sif", "/pool/y.sif", True),
         (IMAGE, "", False),
         (IMAGE, "/cvmfs/unpacked.cern.ch/example.org/a/b:2", False),
+        (IMAGE, "/cvmfs/unpacked.cern.ch/example.org/other/b:1", False),
+        (IMAGE, f"/cvmfs/unpacked.cern.ch/.flat/ab/{'ab' * 32}", True),
+        ("https://example.org/x/y.sif", "/pool/z.sif", False),
         ("docker://example.org/a/b:1", "", False),
     ],
 )
@@ -344,7 +409,9 @@ def test_the_image_asked_for(
     tmp_path: Path, shell: Sequence[str], asked: str, seen: str, variable: str, *, good: bool
 ) -> None:
     """A pool can ignore the request silently, so the part does not run without its image."""
-    done = run(make("echo x > h.root"), tmp_path, shell, image=asked, **({variable: seen} if seen else {}))
+    stage(tmp_path)
+    environ = {"_CONDOR_SCRATCH_DIR": "/execute/dir_1/scratch", **({variable: seen} if seen else {})}
+    done = run(make("echo x > h.root"), tmp_path, shell, image=asked, **environ)
     status = status_of(tmp_path)
 
     assert done.returncode == (0 if good else 122)
@@ -353,15 +420,151 @@ def test_the_image_asked_for(
     assert good or "this worker" in done.stderr
 
 
-@pytest.mark.parametrize("mark", ["dockerenv", "containerenv"])
-def test_another_kind_of_container_is_one(tmp_path: Path, shell: Sequence[str], mark: str) -> None:
-    """It does not tell its image, but it is not the bare worker."""
-    (tmp_path / mark).touch()
-    done = run(make("echo x > h.root"), tmp_path, shell, image=IMAGE)
+@pytest.mark.parametrize("asked", [IMAGE, "docker://example.org/a/b:1", "/data/y.sif"])
+@pytest.mark.parametrize("mounts", [BARE, DOCKER_ROOT, ""])
+def test_a_forged_variable(tmp_path: Path, shell: Sequence[str], asked: str, mounts: str) -> None:
+    """The job's environment may hold anything; the mounts say that no runtime made this root."""
+    stage(tmp_path, mounts=mounts)
+    forged = dict.fromkeys(("APPTAINER_CONTAINER", "SINGULARITY_CONTAINER", "APPTAINER_NAME"), asked)
+    done = run(make("echo x > h.root"), tmp_path, shell, image=asked, **forged)
 
-    assert done.returncode == 0
-    assert status_of(tmp_path).image == "container"
+    assert done.returncode == 122
+    assert f"this worker did not start the image {asked}" in done.stderr
+    assert status_of(tmp_path).image == ""
+
+
+@pytest.mark.parametrize(
+    ("mounts", "marks"),
+    [
+        (OVERLAY, ()),
+        (OVERLAY.replace("apptainer", "singularity"), ()),
+        ("22 1 0:64 /underlay / ro,nosuid master:24 - tmpfs tmpfs rw,size=65536k\n", ()),
+        ("22 1 0:64 / / rw - fuse.fuse-overlayfs fuse-overlayfs rw\n", ()),
+        (BARE, ("singularity.d",)),
+    ],
+)
+def test_the_marks_of_a_runtime(tmp_path: Path, shell: Sequence[str], mounts: str, marks: Sequence[str]) -> None:
+    """Overlays of both programs, a root of single mounts, and what stands in every image that they build."""
+    stage(tmp_path, mounts=mounts, marks=marks)
+
+    assert run(make("echo x > h.root"), tmp_path, shell, image=IMAGE, APPTAINER_CONTAINER=IMAGE).returncode == 0
+
+
+@pytest.mark.parametrize("mark", ["dockerenv", "containerenv"])
+@pytest.mark.parametrize(
+    ("asked", "process1", "good"),
+    [
+        ("docker://a/b:1", "/sbin/docker-init -- ./condor_exec.exe 0007", True),
+        ("docker://a/b:1", "./condor_exec.exe 0007", True),
+        ("docker://a/b:1", "condor_master -f", False),
+        ("docker://a/b:1", "/sbin/docker-init -- ./condor_exec.exe 00071", False),
+        (IMAGE, "./condor_exec.exe 0007", False),
+        ("/data/x.sif", "./condor_exec.exe 0007", False),
+    ],
+)
+def test_docker_counts_if_it_started_the_part(
+    tmp_path: Path, shell: Sequence[str], mark: str, asked: str, process1: str, *, good: bool
+) -> None:
+    """A worker that is a container itself, and ignores the request, has the same marks; its first process tells."""
+    stage(tmp_path, mounts=DOCKER_ROOT, process1=process1, marks=[mark])
+    done = run(make("echo x > h.root"), tmp_path, shell, image=asked)
+
+    assert done.returncode == (0 if good else 122)
+    assert status_of(tmp_path).image == ("container" if good else "")
     assert WRAPPER_TEXT.count(f" {mark} ") == 1
+
+
+# ── the image, if its folder can be seen from inside ──
+
+
+@pytest.mark.parametrize("variable", [{}, {"APPTAINER_CONTAINER": "/anything"}])
+def test_the_very_files_of_the_image_prove_it(tmp_path: Path, shell: Sequence[str], variable: dict[str, str]) -> None:
+    """The root has the files of the folder asked for, whatever variables say, and whatever made it."""
+    image = system(tmp_path / "images/b:1", "the image")
+    box = tmp_path / "box"
+    stage(box, mounts=BARE)
+    linked(image, box / "root")
+    done = run(make("echo x > h.root"), box, shell, image=str(image), **variable)
+
+    assert done.returncode == 0, done.stderr
+    assert (status_of(box).image, status_of(box).image_path) == (str(image), str(image))
+
+
+@pytest.mark.parametrize("missing", ["", "usr/bin/id"])
+def test_the_files_of_another_system_disprove_it(tmp_path: Path, shell: Sequence[str], missing: str) -> None:
+    """Neither the variable nor the marks of a runtime help, if the root is not what was asked for."""
+    image = system(tmp_path / "images/b:1", "the image")
+    box = tmp_path / "box"
+    stage(box, marks=["singularity.d"])
+    system(box / "root", "the worker")
+    if missing:
+        (box / "root" / missing).unlink()
+    done = run(make("echo x > h.root"), box, shell, image=str(image), APPTAINER_CONTAINER=str(image))
+
+    assert done.returncode == 122
+    assert "is in another system" in done.stderr
+
+
+@pytest.mark.parametrize(("mounts", "good"), [(OVERLAY, True), (BARE, False)])
+def test_files_that_only_look_alike(tmp_path: Path, shell: Sequence[str], mounts: str, *, good: bool) -> None:
+    """A file system that gives other numbers proves nothing: the marks and the name decide."""
+    image = system(tmp_path / "images/b:1", "both")
+    box = tmp_path / "box"
+    stage(box, mounts=mounts)
+    system(box / "root", "both")
+    done = run(make("echo x > h.root"), box, shell, image=str(image), APPTAINER_CONTAINER=str(image))
+
+    assert done.returncode == (0 if good else 122), done.stderr
+
+
+ONE, TWO = "ab" + "1" * 62, "cd" + "2" * 62
+
+
+@pytest.mark.parametrize(
+    ("known", "good"),
+    [("", True), (f"sha256:{ONE}", True), (ONE, True), (f"sha256:{TWO}", False), ("'; exit 0", False)],
+)
+def test_the_id_of_the_image(tmp_path: Path, shell: Sequence[str], known: str, *, good: bool) -> None:
+    """The link leads to a folder with the image's id, which must be the one that CI has found out."""
+    flat = system(tmp_path / ".flat/ab" / ONE, "the image")
+    link = tmp_path / "b:1"
+    link.symlink_to(flat)
+    box = tmp_path / "box"
+    stage(box)
+    linked(flat, box / "root")
+    done = run(make("echo x > h.root"), box, shell, image=str(link), image_id=known)
+    status = status_of(box)
+
+    assert done.returncode == (0 if good else 120)
+    assert status.image_path == str(flat)
+    assert status.stage == ("done" if good else "other-image")
+    assert good or f"this worker has the image {ONE}, and CI has" in done.stderr
+
+
+@pytest.mark.parametrize(("known", "code"), [("", 0), (ONE, 0), (TWO, 120)])
+def test_a_runtime_that_names_the_folder_behind_the_link(
+    tmp_path: Path, shell: Sequence[str], known: str, code: int
+) -> None:
+    """The id is known even though nothing of CVMFS can be seen from inside."""
+    flat = f"/cvmfs/unpacked.cern.ch/.flat/ab/{ONE}"
+    stage(tmp_path)
+    done = run(make("echo x > h.root"), tmp_path, shell, image=IMAGE, image_id=known, SINGULARITY_CONTAINER=flat)
+
+    assert done.returncode == code
+    assert status_of(tmp_path).image_path == flat
+
+
+def test_an_image_that_is_swapped_while_the_part_starts(tmp_path: Path, shell: Sequence[str]) -> None:
+    """The link leads to the new image, and the root is the old one: the part does not run under a false name."""
+    old, new = (system(tmp_path / ".flat" / name[:2] / name, name) for name in (ONE, TWO))
+    link = tmp_path / "b:1"
+    link.symlink_to(new)
+    box = tmp_path / "box"
+    stage(box)
+    linked(old, box / "root")
+    done = run(make("echo x > h.root"), box, shell, image=str(link), APPTAINER_CONTAINER=str(link), image_id=TWO)
+
+    assert done.returncode == 122
 
 
 # ── what it took ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -623,7 +826,8 @@ def test_the_wrapper_is_posix_sh() -> None:
 
 def test_a_status_is_json_for_any_host_and_image(tmp_path: Path, shell: Sequence[str]) -> None:
     """Quotes in a name cannot break the file."""
-    run(make("echo x > h.root"), tmp_path, shell, image="docker://a", APPTAINER_CONTAINER="a\"b\\c\nd'e")
+    stage(tmp_path)
+    run(make("echo x > h.root"), tmp_path, shell, image="docker://a/abcde", APPTAINER_CONTAINER="a\"b\\c\nd'e")
 
     assert status_of(tmp_path).image == "abcde"
     assert json.loads((tmp_path / status_name("0007")).read_text())["part"] == "0007"
@@ -637,7 +841,7 @@ def test_values_are_read_by_any_shell_as_written(tmp_path: Path) -> None:
     subprocess.run(["/bin/sh", "-c", f". ./{values_name('0007')}"], cwd=tmp_path, check=True)
 
     assert not (tmp_path / "hacked").exists()
-    assert "$(touch hacked).root" in shlex.split((tmp_path / values_name("0007")).read_text())[3]
+    assert "$(touch hacked).root" in shlex.split((tmp_path / values_name("0007")).read_text())[4]
 
 
 @pytest.mark.parametrize("setup", ["exit 0", "printf x > h.root; exit 0", "exec true"])

@@ -42,7 +42,7 @@ class LocalBackend:
         self._run = run
         self._environ = {**environ, "SEPTUM_BACKEND": "local"}
         self._time_s = run.plan.request.time_s or time_s
-        self._pool = ThreadPoolExecutor(slots or _cores(), thread_name_prefix="part")
+        self._pool = ThreadPoolExecutor(slots or cores(), thread_name_prefix="part")
         self._lock = threading.Lock()
         # Parts of a septum that was killed may still run: they must not meet ours.
         self._own = secrets.token_hex(4)
@@ -211,5 +211,6 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
         os.killpg(process.pid, number)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many cores of the machine this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""`septum run | prepare | plan | submit | collect | cancel`: the way of an analysis, at once or stage by stage."""
+"""`septum run | prepare | submit | collect | cancel`: the way of an analysis, at once or stage by stage."""
 
 from __future__ import annotations
 
@@ -8,33 +8,83 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from septum.cli.answer import answer
 from septum.cli.console import say, section, table
-from septum.cli.options import add_cluster, overrides, preset
-from septum.components import inputs
-from septum.components.model import LOCAL
+from septum.cli.options import FROM_VARIABLES, add_parts, add_run, options_of
+from septum.cli.parsing import examples
+from septum.cli.pipeline_change import add_cancel, cancel_pipeline
+from septum.cli.plan import show_plan, summary_of
+from septum.cli.progress import following
+from septum.components.model import LOCAL, RECORDER
 from septum.errors import TimeUpError, UsageError
 
 if TYPE_CHECKING:
+    from septum.manifest import Manifest
     from septum.outcome import Outcome
-    from septum.plan import Plan
     from septum.stages import Collected, Options, Submitted
 
-_OURS = ("CI_JOB_TOKEN", "SEPTUM_GITLAB_TOKEN")
-"""GitLab's tokens, which collect keeps for the artifact of a reference and for the note."""
 _SHOWN = ("junit.xml", "metrics.txt", "annotations.json")
 """Files of the result folder that GitLab reads as reports."""
 _WORST = 10
 """Objects that differ from the reference and are shown at the end of a run."""
-_VERBS: Sequence[tuple[str, str]] = (
-    ("run", "everything at once: plan, submit, collect, merge"),
-    ("plan", "show what would run, and write nothing"),
-    ("prepare", "run the user's preparation, and write the plan into the state folder"),
-    ("submit", "submit the plan's parts that have no job yet"),
-    ("collect", "watch the jobs, fetch and verify their outputs, merge"),
-    ("cancel", "remove the jobs of this run from the queue"),
+_VERBS: Sequence[tuple[str, str, Sequence[tuple[str, str]]]] = (
+    (
+        "run",
+        "everything at once: plan, submit, collect, merge",
+        (
+            ("septum run", "all parts on this machine, to the merged result"),
+            ("septum run --parts 3", "the first three, for a taste"),
+            ("septum run --cluster infn-af", "all on a cluster; Ctrl-C removes the jobs"),
+            ("septum run --cluster infn-af --pilot", "one real job first, and all others if it ends well"),
+        ),
+    ),
+    (
+        "recorder",
+        "leave what records the jobs of a framework, for a CI job in the analysis image",
+        (
+            ("septum recorder", "into .septum/recorder"),
+            ("septum recorder --state work", "into another state folder"),
+        ),
+    ),
+    (
+        "prepare",
+        "run the user's preparation, and write the plan into the state folder",
+        (
+            ("septum prepare", "then: septum submit"),
+            ("septum prepare --parts 'first 20'", "a plan of twenty parts"),
+            ("septum prepare --recorded", "of what a framework submitted in another CI job"),
+        ),
+    ),
+    (
+        "submit",
+        "submit the plan's parts that have no job yet",
+        (
+            ("septum submit --cluster infn-af", "after septum prepare; twice submits nothing twice"),
+            ("septum submit --cluster infn-af --set lease='4 h'", "with another key of the cluster's profile"),
+        ),
+    ),
+    (
+        "collect",
+        "watch the jobs, fetch and verify their outputs, merge",
+        (
+            ("septum collect --cluster infn-af", "to the end, also of a run that was left"),
+            ("septum collect --cluster infn-af --stay '2 h'", "then leave with 75; the jobs go on"),
+            ("septum collect --json > outcome.json", "the results for a program"),
+        ),
+    ),
+    (
+        "cancel",
+        "remove the jobs of this run from the queue",
+        (
+            ("septum cancel --cluster infn-af", "those of the run in .septum, and no others"),
+            ("septum cancel --cluster infn-af --state other", "of the run in another state folder"),
+            ("septum cancel --pipeline 98701", "a pipeline of GitLab, with its jobs on the cluster"),
+        ),
+    ),
 )
 
 
@@ -42,42 +92,39 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the verbs to the command line."""
     handlers: Mapping[str, Callable[[argparse.Namespace], int]] = {
         "run": _run,
-        "plan": _plan,
+        "recorder": _recorder,
         "prepare": _prepare,
         "submit": _submit,
         "collect": _collect,
         "cancel": _cancel,
     }
-    for name, help_text in _VERBS:
+    for name, help_text, shown in _VERBS:
         verb = subparsers.add_parser(
-            name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".", epilog=_EPILOG
+            name,
+            help=help_text,
+            description=help_text[0].upper() + help_text[1:] + ".",
+            epilog=examples(*shown, note=FROM_VARIABLES),
         )
         verb.set_defaults(handler=handlers[name])
-        _add_options(verb)
+        add_run(verb)
         if name in {"run", "submit", "collect"}:
             _add_patience(verb)
-        if name in {"run", "plan", "prepare"}:
+        if name in {"run", "prepare"}:
+            add_parts(verb)
+        if name == "run":
             verb.add_argument(
-                "--parts",
-                metavar="IDS",
-                default=os.environ.get("SEPTUM_PARTS") or None,
-                help="only these parts: a number of them (3), or ids (0007,0011) [SEPTUM_PARTS]",
+                "--pilot",
+                action="store_true",
+                help="one part first: only when it has ended well, and its outputs are verified, all others follow",
             )
-        if name == "plan":
-            verb.add_argument("--json", action="store_true", help="write the whole plan as JSON")
-
-
-_EPILOG = "Options not given are read from the variables in brackets."
-
-
-def _add_options(verb: argparse.ArgumentParser) -> None:
-    add_cluster(verb)
-    env = os.environ.get
-    add = verb.add_argument
-    add("--image", metavar="IMAGE", default=preset(inputs.IMAGE) or None, help="image of the parts [SEPTUM_IMAGE]")
-    add("--prefix", metavar="TEXT", default=env("SEPTUM_PREFIX") or "", help="prefix of the CI jobs [SEPTUM_PREFIX]")
-    add("--state", metavar="DIR", default=env("SEPTUM_STATE") or ".septum", help="state folder [SEPTUM_STATE]")
-    add("--result", metavar="DIR", default=preset(inputs.RESULT), help="result folder [SEPTUM_RESULT]")
+        if name == "prepare":
+            verb.add_argument(
+                "--recorded",
+                action="store_true",
+                help="the framework has run already, in another CI job: make the plan of what it submitted",
+            )
+        if name == "cancel":
+            add_cancel(verb)
 
 
 def _add_patience(verb: argparse.ArgumentParser) -> None:
@@ -92,88 +139,26 @@ def _add_patience(verb: argparse.ArgumentParser) -> None:
         help="the longest time between two goes, which the jobs have to outlive [SEPTUM_GAP]")  # fmt: skip
 
 
-def _seconds(name: str, text: str) -> float | None:
-    from septum.units import parse_duration
-
-    if not text:
-        return None
-    try:
-        return float(parse_duration(text))
-    except ValueError as error:
-        raise UsageError(f"--{name}: {error}", fix=f"--{name} '2 h'") from error
-
-
-def _options(args: argparse.Namespace) -> Options:
-    from septum.patience import hops_of, leave_at, parse_hop
-    from septum.stages import Options
-
-    environ = dict(os.environ)
-    hop = parse_hop(getattr(args, "hop", ""))
-    delays = hops_of(environ, local=args.cluster == LOCAL)
-    if hop is not None and environ.get("CI_JOB_NAME"):
-        # The results of other pipelines stand in the artifact of the last one.
-        environ["CI_JOB_NAME"] = f"{args.prefix}collect"
-    stay_s = _seconds("stay", getattr(args, "stay", ""))
-    for name in _OURS:
-        # Ours alone: what a library starts, such as a look for fonts, would inherit it.
-        os.environ.pop(name, None)
-    return Options(
-        config=Path(args.config),
-        cluster=args.cluster,
-        overrides=overrides(args.set),
-        image=args.image,
-        prefix=args.prefix,
-        state=Path(args.state),
-        result=Path(args.result),
-        environ=environ,
-        until_s=leave_at(environ, now_s=time.time(), hop=hop, stay_s=stay_s),
-        leaves_early=hop is not None and not hop.is_last,
-        gap_s=_seconds("gap", getattr(args, "gap", "")) or 60.0 * max(delays, default=0),
-    )
-
-
 # ── verbs ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _plan(args: argparse.Namespace) -> int:
-    from septum.plan import to_json
-    from septum.stages import make_plan
-
-    options = _options(args)
-    plan = make_plan(options, only=args.parts)
-    if args.json:
-        say(to_json(plan).rstrip())
-        return 0
-    _show_plan(plan)
-    for part in plan.parts[:20]:
-        say(f"  {part.describe()}")
-    if len(plan.parts) > 20:  # noqa: PLR2004 - a screen
-        say(f"  … and {len(plan.parts) - 20} more")
-    return 0
-
-
-def _show_plan(plan: Plan) -> None:
-    from septum.files import total_size
-    from septum.units import count, show_size
-
-    shared, own = total_size(plan.inputs), sum(total_size(part.inputs) for part in plan.parts)
-    chosen = f" of {plan.whole_count}" if plan.whole_count is not None else ""
-    say(f"{plan.name}: {count(len(plan.parts), 'part')}{chosen}, plan {plan.hash[:16]}")
-    say(
-        f"inputs: {count(len(plan.inputs), 'file')} for every part ({show_size(shared)} each, "
-        f"{show_size(shared * len(plan.parts) + own)} in all)"
-    )
-    for merge in plan.merges[:20]:
-        say(f"result: {merge.result} from {plan.outputs[merge.output].path} of {count(len(merge.parts), 'part')}")
-    if len(plan.merges) > 20:  # noqa: PLR2004 - a screen
-        say(f"… and {len(plan.merges) - 20} more results")
 
 
 def _prepare(args: argparse.Namespace) -> int:
     from septum.stages import prepare
 
     with section("prepare", "prepare"):
-        _show_plan(prepare(_options(args), say, only=args.parts))
+        plan = prepare(options_of(args), say, only=args.parts, recorded=args.recorded)
+        show_plan(plan)
+    answer(summary_of(plan))
+    return 0
+
+
+def _recorder(args: argparse.Namespace) -> int:
+    from septum.stages import lay_recorder
+
+    options = options_of(args)
+    lay_recorder(options)
+    say(f"{options.state / RECORDER}: a condor_submit that records what the framework submits")
+    answer({"recorder": str(options.state / RECORDER)})
     return 0
 
 
@@ -182,41 +167,75 @@ def _submit(args: argparse.Namespace) -> int:
     from septum.patience import foretell
     from septum.stages import submit
 
-    options = _options(args)
+    options = options_of(args)
     if told := foretell(options.environ, local=options.cluster == LOCAL, now_s=time.time()):
         say(told)
     with section("submit", f"submit to {options.cluster}"):
-        _show_submitted(submit(options, say, SystemClock()))
+        done = submit(options, say, SystemClock())
+        _show_submitted(done)
+    answer(
+        {
+            "run": done.receipt.tag,
+            "cluster": done.receipt.cluster,
+            "schedd": done.receipt.schedd,
+            "new": done.new,
+            "attached": done.attached,
+            "waiting": done.waiting,
+        }
+    )
     return 0
 
 
-def _show_submitted(done: Submitted) -> None:
+def _show_submitted(done: Submitted, *, pilot: bool = False) -> None:
     attached = f", {done.attached} were there already" if done.attached else ""
-    waiting = f", {done.waiting} follow when there is room" if done.waiting and done.receipt.schedd else ""
+    then = "the pilot has delivered" if pilot else "there is room"
+    waiting = f", {done.waiting} follow when {then}" if done.waiting else ""
     say(f"{done.new} jobs submitted{attached}{waiting}; run {done.receipt.tag}")
 
 
 def _collect(args: argparse.Namespace) -> int:
     from septum.collect import SystemClock
+    from septum.merge.command import HandedOver
     from septum.patience import parse_hop
     from septum.stages import collect, is_collected
 
-    options = _options(args)
+    options = _with_hand_over(options_of(args))
     hop = parse_hop(args.hop)
-    if hop is not None and is_collected(options):
-        say(f"hop {args.hop}: an earlier one has collected the run; {options.result} holds its results")
+    if (hop is not None or options.hand_over == "back") and is_collected(options):
+        here = f"hop {args.hop}: " if hop is not None else ""
+        say(f"{here}an earlier one has collected the run; {options.result} holds its results")
         return _pass(options)
     try:
-        with section("collect", f"collect from {options.cluster}"):
+        with section("collect", f"collect from {options.cluster}"), following(options.state):
             collected = collect(options, say, SystemClock())
     except TimeUpError as left:
         if hop is None or hop.is_last:
             raise
         say(f"hop {args.hop}: {left.what.partition(': ')[2]} ({left.evidence})")
+        answer({"ended": False, "says": left.what})
+        return 0
+    except HandedOver as handed:
+        say(f"all parts are in; next the framework's own merge, in its image: sh '{handed.script}'; then collect again")
+        answer({"ended": False, "says": "the framework's own merge is next", "script": str(handed.script)})
         return 0
     finally:
         _show_gitlab(options)
     return _show(collected, options)
+
+
+def _with_hand_over(options: Options) -> Options:
+    """With what the variable says of frameworks' own merges.
+
+    Raises:
+        UsageError: It says nothing that is known.
+    """
+    wish = options.environ.get("SEPTUM_HAND_OVER", "")
+    if wish not in {"", "yes", "back"}:
+        raise UsageError(
+            f"SEPTUM_HAND_OVER is {wish[:40]!r}",
+            fix="'yes' leaves frameworks' own merges to another CI job, 'back' takes up what it made; else unset it",
+        )
+    return replace(options, hand_over=wish)
 
 
 def _pass(options: Options) -> int:
@@ -243,10 +262,11 @@ def _pass(options: Options) -> int:
         ended_with = None if failure is None else error_of(failure.code)
     except (OSError, ValueError, KeyError) as error:
         raise StateError(
-            f"result: an earlier hop has collected the run, and {options.result} does not hold what it published",
+            f"result: an earlier CI job has collected the run, and {options.result} does not hold what it published",
             evidence=f"{type(error).__name__}: {error}",
-            fix="take the results from the artifact of that hop, or run a new pipeline",
+            fix="take the results from its artifact, or run a new pipeline",
         ) from error
+    answer(_ended(manifest, options))
     if failure is not None and ended_with is not None:
         raise ended_with(failure.what, evidence=failure.evidence, fix=failure.fix)
     return 0
@@ -271,16 +291,16 @@ def _run(args: argparse.Namespace) -> int:
     from septum.collect import SystemClock
     from septum.stages import check_engines, collect, prepare, retire_results, submit
 
-    options = _options(args)
+    options = replace(options_of(args), pilot=args.pilot)
     clock = SystemClock()
     with section("prepare", "prepare"):
         plan = prepare(options, say, only=args.parts)
-        _show_plan(plan)
+        show_plan(plan)
         check_engines(plan, options)  # now rather than after hours of jobs
         retire_results(plan, options, say)
     with section("submit", f"submit to {options.cluster}"):
-        _show_submitted(submit(options, say, clock))
-    with section("collect", f"collect from {options.cluster}"):
+        _show_submitted(submit(options, say, clock), pilot=options.pilot)
+    with section("collect", f"collect from {options.cluster}"), following(options.state):
         collected = collect(options, say, clock)
     return _show(collected, options)
 
@@ -310,13 +330,33 @@ def _show(collected: Collected, options: Options) -> int:
         )
         for line in objects_table(outcome.results):
             say(f"    {line}")
+        for result in outcome.results:
+            if result.own is not None:
+                say(f"{result.name}: {result.own.says()}")
     if missing:
         say("missing parts by cause: " + _causes(outcome))
     _show_comparison(collected, in_ci=options.environ.get("GITLAB_CI") == "true")
     say(f"the whole story: {options.result / 'report.html'}")
+    answer(_ended(collected.finished.manifest, options))
     if collected.error is not None:
         raise collected.error
     return 0
+
+
+def _ended(manifest: Manifest, options: Options) -> dict[str, Any]:
+    """A run that has ended, for programs; the manifest says the rest."""
+    return {
+        "ended": True,
+        "run": manifest.run,
+        "complete": manifest.complete,
+        "parts": len(manifest.parts),
+        "missing": sorted({part for result in manifest.results for part in result.missing}),
+        "results": [
+            {name: getattr(result, name) for name in ("name", "file", "url", "size_b", "sha256")}
+            for result in manifest.results
+        ],
+        "manifest": str(options.result / "septum.json"),
+    }
 
 
 def _show_comparison(collected: Collected, *, in_ci: bool) -> None:
@@ -340,6 +380,9 @@ def _causes(outcome: Outcome) -> str:
 def _cancel(args: argparse.Namespace) -> int:
     from septum.stages import cancel
 
-    removed = cancel(_options(args), say)
+    if args.pipeline or args.project or args.url or args.ref:
+        return cancel_pipeline(args)
+    removed = cancel(options_of(args), say)
     say(f"{removed} jobs removed")
+    answer({"removed": removed})
     return 0

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from septum.cli.answer import answer
+from septum.cli.console import complain, table
 from septum.cli.options import overrides
+from septum.cli.parsing import examples
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
     from septum.clusters.profile import LoadedProfile
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb to the command line."""
-    verb = subparsers.add_parser("cluster", help="show and check the clusters that jobs can run on")
+    verb = subparsers.add_parser(
+        "cluster",
+        help="show and check the clusters that jobs can run on",
+        description="Show and check the clusters that jobs can run on.",
+        epilog=examples(("septum cluster list", "all of them"), ("septum cluster show infn-af", "one of them")),
+    )
     actions = verb.add_subparsers(dest="action", metavar="ACTION", required=True)
 
-    listing = actions.add_parser("list", help="all profiles: those of septum, and those in clusters/")
-    listing.set_defaults(handler=list_clusters)
-
-    show = actions.add_parser("show", help="every key of a profile, its value, and where the value comes from")
-    show.set_defaults(handler=show_cluster)
-
-    check = actions.add_parser("check", help="obtain the credentials and ask the cluster whether it would take jobs")
-    check.set_defaults(handler=check_cluster)
-
+    listing, show, check = _add_list(actions), _add_show(actions), _add_check(actions)
     for action in (show, check):
         action.add_argument("name", metavar="NAME", help="a profile's name, or the path of a file")
         action.add_argument(
@@ -40,7 +37,50 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         )
     for action in (listing, show, check):
         action.add_argument("--root", type=Path, default=Path(), help="the folder of septum.yaml (default: this one)")
-        action.add_argument("--json", action="store_true", help="write JSON")
+
+
+def _add_list(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    listing = actions.add_parser(
+        "list",
+        help="all profiles: those of septum, and those in clusters/",
+        description="List all profiles: those of septum, and those in the folder clusters/ beside septum.yaml.",
+        epilog=examples(
+            ("septum cluster list", "where jobs can run"),
+            ("septum cluster list --root analysis", "with the profiles of the analysis in that folder"),
+        ),
+    )
+    listing.set_defaults(handler=list_clusters)
+    return listing
+
+
+def _add_show(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    show = actions.add_parser(
+        "show",
+        help="every key of a profile, its value, and where the value comes from",
+        description="Show every key of a profile, its value, and where the value comes from.",
+        epilog=examples(
+            ("septum cluster show infn-af", "with the source of each value"),
+            ("septum cluster show clusters/mine.yaml", "a profile of your own"),
+            ("septum cluster show infn-af --set lease='4 h'", "with another value of one key"),
+        ),
+    )
+    show.set_defaults(handler=show_cluster)
+    return show
+
+
+def _add_check(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    check = actions.add_parser(
+        "check",
+        help="obtain the credentials and ask the cluster whether it would take jobs",
+        description="Obtain the credentials of a profile, and ask the cluster whether it would take jobs. Nothing is "
+        "submitted.",
+        epilog=examples(
+            ("septum cluster check infn-af", "whom the schedd takes us for"),
+            ("septum cluster check clusters/mine.yaml --set call-deadline='30 s'", "with less patience"),
+        ),
+    )
+    check.set_defaults(handler=check_cluster)
+    return check
 
 
 def list_clusters(args: argparse.Namespace) -> int:
@@ -58,10 +98,9 @@ def list_clusters(args: argparse.Namespace) -> int:
             continue
         row = profile.model_dump(include={"name", "title", "method", "usable", "verified"})
         rows.append({**row, "problem": profile.unusable_because})
-    if args.json:
-        return _print_json(rows)
+    answer(rows)
     usable = {True: "yes", False: "no"}
-    table = [
+    lines = [
         (
             r["name"],
             r["method"],
@@ -71,7 +110,8 @@ def list_clusters(args: argparse.Namespace) -> int:
         )
         for r in rows
     ]
-    return _print_table([("NAME", "METHOD", "USABLE", "VERIFIED", "TITLE"), *table])
+    table([("NAME", "METHOD", "USABLE", "VERIFIED", "TITLE"), *lines], indent="")
+    return 0
 
 
 def show_cluster(args: argparse.Namespace) -> int:
@@ -80,27 +120,27 @@ def show_cluster(args: argparse.Namespace) -> int:
 
     loaded = _load(args, complete=False)
     values = loaded.profile.model_dump(mode="json")
-    if args.json:
-        return _print_json(
-            {
-                "missing": list(loaded.missing),
-                "values": {
-                    key: {
-                        "value": values[name],
-                        "origin": loaded.origins[key].kind,
-                        "detail": loaded.origins[key].detail,
-                    }
-                    for key, name in keys().items()
-                },
-            }
-        )
-    table = [("KEY", "VALUE", "ORIGIN")]
+    answer(
+        {
+            "missing": list(loaded.missing),
+            "values": {
+                key: {
+                    "value": values[name],
+                    "origin": loaded.origins[key].kind,
+                    "detail": loaded.origins[key].detail,
+                }
+                for key, name in keys().items()
+            },
+        }
+    )
+    rows = [("KEY", "VALUE", "ORIGIN")]
     for key, name in keys().items():
         if key in loaded.missing:
-            table.append((key, "?", f"needed, and not known; set {variable_of(key)}"))
+            rows.append((key, "?", f"needed, and not known; set {variable_of(key)}"))
         else:
-            table.append((key, _shown(name, values[name]), loaded.origins[key].detail))
-    return _print_table(table)
+            rows.append((key, _shown(name, values[name]), loaded.origins[key].detail))
+    table(rows, indent="")
+    return 0
 
 
 def check_cluster(args: argparse.Namespace) -> int:
@@ -124,11 +164,10 @@ def check_cluster(args: argparse.Namespace) -> int:
             lines.append(("identity", credentials.identity))
             warnings = credentials.warnings
             lines += htcondor.check(profile, credentials, Path(folder))
-    if args.json:
-        return _print_json({"lines": dict(lines), "warnings": warnings})
-    _print_table(lines)
+    answer({"lines": dict(lines), "warnings": warnings})
+    table(lines, indent="")
     for warning in warnings:
-        sys.stderr.write(f"warning: {warning}\n")
+        complain(f"warning: {warning}")
     return 0
 
 
@@ -156,16 +195,3 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}={literal}" for key, literal in value.items())
     return str(value)
-
-
-def _print_json(data: object) -> int:
-    sys.stdout.write(json.dumps(data, indent=2) + "\n")
-    return 0
-
-
-def _print_table(rows: Sequence[tuple[str, ...]]) -> int:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
-    return 0

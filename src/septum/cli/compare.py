@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from septum.cli.answer import answer
 from septum.cli.console import say, table
 from septum.cli.options import preset
+from septum.cli.parsing import examples
 from septum.components import inputs
 from septum.components.environment import COMPONENT
 
@@ -18,6 +22,17 @@ if TYPE_CHECKING:
     from septum.compare.files import Given
     from septum.compare.verdicts import Comparison
 
+_EXAMPLES = (
+    ("septum compare result old/result", "two result folders"),
+    ("septum compare new.root old.root --reproducibility exact", "an error if any bit differs"),
+    ("septum compare result default-branch", "with the last good pipeline, in a CI job"),
+    ("septum compare result old/result --json compare.json", "every object, in a file"),
+)
+_NOTE = (
+    "Exit code 0 if the results are what --reproducibility asks for; 50 if not identical, 51 if not "
+    "compatible, 52 if nothing could be compared, 75 if GitLab or a server does not answer."
+)
+
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb to the command line."""
@@ -26,9 +41,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="compare results with a reference, object by object",
         description="Compare results with a reference, object by object. Files are compared as they are, folders file "
         "by file, by the results' names. Nothing is submitted, and no ROOT is needed.",
-        epilog="Exit code: 0 if the results are what --reproducibility asks for; 50 if not identical, 51 if not "
-        "compatible, 52 if nothing could be compared, 75 if GitLab or a server does not answer.",
+        epilog=examples(*_EXAMPLES, note=_NOTE),
     )
+    verb.set_defaults(handler=compare)
+    _add_options(verb)
+
+
+def _add_options(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument
     add(
         "here",
@@ -59,9 +78,15 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default=0.001,
         help="the probability of calling an object different by chance, any of them (default: 0.001)",
     )
-    add("--json", metavar="FILE", type=Path, help="write every object as JSON")
+    add(
+        "--json",
+        metavar="FILE",
+        type=Path,
+        nargs="?",
+        const=True,
+        help="write every object as JSON: into a file, or, as the last option without one, to standard output",
+    )
     add("--quiet", action="store_true", help="print the first line only")
-    verb.set_defaults(handler=compare)
 
 
 def compare(args: argparse.Namespace) -> int:
@@ -79,16 +104,18 @@ def compare(args: argparse.Namespace) -> int:
         raise UsageError(
             f"--significance {args.significance}: a probability between 0 and 1", fix="for instance: 0.001"
         )
-    if args.json and args.json.is_dir():
-        raise UsageError(f"--json {args.json}: this is a folder", fix="name a file")
+    file = args.json if isinstance(args.json, Path) else None
+    if file is not None:
+        _check_file(file)
     given, work = _given(args.here)
     asked = Compare(reference=args.reference, reproducibility=args.reproducibility, significance=args.significance)
     with tempfile.TemporaryDirectory(prefix="septum-compare-") as scratch:
         comparison = compare_results(
             given, asked, environ=os.environ, root=Path(), scratch=Path(scratch), work=work, everything=True
         )
-    if args.json:
-        write_whole(args.json, to_json(comparison))
+    answer(json.loads(to_json(comparison)))
+    if file is not None:
+        write_whole(file, to_json(comparison))
     _print(comparison, quiet=args.quiet)
     if (error := comparison.failure()) is not None:
         raise error
@@ -97,6 +124,24 @@ def compare(args: argparse.Namespace) -> int:
         # Whoever compares by hand wants to know; a first pipeline of the component has nothing to compare with.
         raise NotComparableError(f"compare: {comparison.nothing}", fix="name a file or a folder as the second argument")
     return 0
+
+
+def _check_file(file: Path) -> None:
+    """Look that no result is written over: in `--json A B`, A is the file.
+
+    Raises:
+        UsageError: It is a folder, or holds something else than JSON.
+    """
+    from septum.errors import UsageError
+
+    if file.is_dir():
+        raise UsageError(f"--json {file}: this is a folder", fix="name a file, or put --json behind all others")
+    with contextlib.suppress(OSError), file.open("rb") as stream:
+        if stream.read(1) not in {b"", b"{"}:
+            raise UsageError(
+                f"--json {file}: this file is there, and is no JSON",
+                fix=f"septum compare {file} … --json    # to standard output, if it stands last",
+            )
 
 
 def _given(here: Path) -> tuple[Sequence[Given], str]:

@@ -6,11 +6,13 @@ All but `preview` and `skipped` are for people who work on the library, and need
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from septum.cli import contract, preview
+from septum.cli.answer import answer
+from septum.cli.console import say
+from septum.cli.parsing import examples
 
 if TYPE_CHECKING:
     import argparse
@@ -19,22 +21,61 @@ if TYPE_CHECKING:
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verbs to the command line."""
-    verb = subparsers.add_parser("component", help="preview what GitLab would run; for authors: render the components")
+    verb = subparsers.add_parser(
+        "component",
+        help="preview what GitLab would run; for authors: render the components",
+        description="Preview what GitLab would run of a repository; for authors of the library: render the components.",
+        epilog=examples(
+            ("septum component preview", "a push to main, in this repository"),
+            ("septum component render --check", "whether templates/ is what components/ says"),
+        ),
+    )
     actions = verb.add_subparsers(dest="action", metavar="ACTION", required=True)
-    render = actions.add_parser("render", help="render components/ to templates/, and the tables of the READMEs")
+    render = actions.add_parser(
+        "render",
+        help="render components/ to templates/, and the tables of the READMEs",
+        description="Render components/ to templates/, and the tables of the READMEs. For authors of the library.",
+        epilog=examples(
+            ("septum component render", "write what has changed"),
+            ("septum component render --check", "write nothing; exit code 2 if a file has drifted"),
+        ),
+    )
     render.set_defaults(handler=render_components)
     preview.register(actions)
     contract.register_actions(actions)
 
-    skipped = subparsers.add_parser("skipped", help="in a CI job of a component: say why there is no run on this ref")
-    skipped.set_defaults(handler=say_skipped)
-
-    reference = subparsers.add_parser("reference", help="for authors of the library: write docs/reference/")
-    reference.set_defaults(handler=write_reference)
-
-    for parser in (render, reference):
+    _add_skipped(subparsers)
+    for parser in (render, _add_reference(subparsers)):
         parser.add_argument("--check", action="store_true", help="write nothing; exit code 2 if a file has drifted")
         parser.add_argument("--root", type=Path, default=Path(), help="a folder in the checkout (default: this one)")
+
+
+def _add_skipped(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    skipped = subparsers.add_parser(
+        "skipped",
+        help="in a CI job of a component: say why there is no run on this ref",
+        description="Say why a component does not run on this ref, and end with exit code 10, which it takes for a "
+        "warning.",
+        epilog=examples(
+            ("septum skipped", "in a CI job of a component"),
+            ("septum skipped --json", "the same for a program"),
+        ),
+    )
+    skipped.set_defaults(handler=say_skipped)
+
+
+def _add_reference(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    reference = subparsers.add_parser(
+        "reference",
+        help="for authors of the library: write docs/reference/",
+        description="Write the pages of docs/reference/ from the code. For authors of the library.",
+        epilog=examples(
+            ("septum reference", "write what has changed"),
+            ("septum reference --check", "write nothing; exit code 2 if a page has drifted"),
+        ),
+    )
+    reference.set_defaults(handler=write_reference)
+    return reference
 
 
 def say_skipped(args: argparse.Namespace) -> int:  # noqa: ARG001 - a handler
@@ -87,6 +128,7 @@ def _write_or_check(files: Mapping[Path, str], root: Path, *, check: bool, comma
     for path in changed:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(files[path].encode("utf-8"))
-        sys.stdout.write(f"wrote {path.as_posix()}\n")
-    sys.stdout.write(f"{len(files)} generated files are up to date\n")
+        say(f"wrote {path.as_posix()}")
+    say(f"{len(files)} generated files are up to date")
+    answer({"files": len(files), "written": [path.as_posix() for path in changed]})
     return 0

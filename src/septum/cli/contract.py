@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from septum.cli.answer import answer
+from septum.cli.console import complain, say
+from septum.cli.parsing import examples
 
 if TYPE_CHECKING:
     import argparse
 
-    from septum.components.contract_gate import Version
-    from septum.components.contract_terms import Contract
+    from septum.components.contract.gate import Version
+    from septum.components.contract.terms import Contract
 
 _GIT_S = 60
 _FIX = 'git fetch --tags --unshallow    # in GitLab CI:  variables: {GIT_DEPTH: "0"}'
@@ -23,7 +26,17 @@ _FIX = 'git fetch --tags --unshallow    # in GitLab CI:  variables: {GIT_DEPTH: 
 
 def register_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the action to `septum component`."""
-    parser = actions.add_parser("contract", help="what users rely on, compared with the last release")
+    parser = actions.add_parser(
+        "contract",
+        help="what users rely on, compared with the last release",
+        description="Write down what users of the library rely on, or compare it with the last release. For authors "
+        "of the library.",
+        epilog=examples(
+            ("septum component contract", "write components/contract.json"),
+            ("septum component contract --check", "whether this commit may follow the last release"),
+            ("septum component contract --changelog", "the changes, as lines for CHANGELOG.md"),
+        ),
+    )
     parser.set_defaults(handler=contract)
     parser.add_argument("--against", metavar="TAG|FILE", help="check against this, instead of the last release")
     what = parser.add_mutually_exclusive_group()
@@ -40,8 +53,8 @@ def contract(args: argparse.Namespace) -> int:
     Raises:
         ContractError: The file has drifted, the last release cannot be found, or the commit may not follow it.
     """
-    from septum.components.contract import CONTRACT, contract_of
-    from septum.components.contract_json import to_json
+    from septum.components.contract.reading import CONTRACT, contract_of
+    from septum.components.contract.stored import to_json
     from septum.components.render import library_root
     from septum.state import write_whole
 
@@ -52,25 +65,29 @@ def contract(args: argparse.Namespace) -> int:
     if args.check or args.against:
         return _check(root, new, args.against)
     write_whole(root / CONTRACT, to_json(new))
-    sys.stdout.write(f"{CONTRACT} is up to date\n")
+    say(f"{CONTRACT} is up to date")
+    answer({"contract": CONTRACT.as_posix(), "version": new.version})
     return 0
 
 
 def _print_skeleton(old: Contract | None, new: Contract) -> int:
-    from septum.components.contract_diff import differences
-    from septum.components.contract_gate import skeleton
+    from septum.components.contract.diff import differences
+    from septum.components.contract.gate import skeleton
 
     if old is None:
-        sys.stderr.write("There is no release yet, so everything is new.\n")
+        complain("There is no release yet, so everything is new.")
+        answer({"changelog": None})
     else:
-        sys.stdout.write(skeleton(differences(old, new)))
+        text = skeleton(differences(old, new))
+        say(text.removesuffix("\n"))
+        answer({"changelog": text})
     return 0
 
 
 def _check(root: Path, new: Contract, against: str | None) -> int:
-    from septum.components.contract import CONTRACT
-    from septum.components.contract_gate import judge
-    from septum.components.contract_json import to_json
+    from septum.components.contract.gate import judge
+    from septum.components.contract.reading import CONTRACT
+    from septum.components.contract.stored import to_json
     from septum.errors import ContractError
 
     path = root / CONTRACT
@@ -88,7 +105,8 @@ def _check(root: Path, new: Contract, against: str | None) -> int:
             fix="septum component contract --changelog    # lines for CHANGELOG.md; the rules: CONTRIBUTING.md",
         )
     since = "there is no release yet" if old is None else f"it may follow {old.version}"
-    sys.stdout.write(f"the contract of {new.version}: {since}\n")
+    say(f"the contract of {new.version}: {since}")
+    answer({"version": new.version, "follows": None if old is None else old.version})
     return 0
 
 
@@ -102,8 +120,8 @@ def _changelog(root: Path) -> str:
 
 def _released(root: Path, version: str, against: str | None) -> Contract | None:
     """The contract of the last release before this commit; None if the library was never released."""
-    from septum.components.contract import CONTRACT
-    from septum.components.contract_json import from_json
+    from septum.components.contract.reading import CONTRACT
+    from septum.components.contract.stored import from_json
 
     if against and Path(against).is_file():
         return from_json(Path(against).read_text(encoding="utf-8", errors="replace"), against)
@@ -128,7 +146,7 @@ def _last_tag(root: Path, version: str) -> str | None:
 
     A version that has its date, and no tag yet, is the one that is being released.
     """
-    from septum.components.contract_gate import releases, version_from
+    from septum.components.contract.gate import releases, version_from
     from septum.errors import ContractError
 
     own = version_from(version)
@@ -153,7 +171,7 @@ def _release_tags(root: Path) -> dict[Version, str]:
     """The tags of full releases, as `.gitlab-ci.yml` makes them; none outside of a git repository."""
     import re
 
-    from septum.components.contract_gate import version_from
+    from septum.components.contract.gate import version_from
 
     listed = (_git(root, "tag", "--list") or "").split()
     return {version_from(tag): f"refs/tags/{tag}" for tag in listed if re.fullmatch(r"\d{1,6}(\.\d{1,6}){2}", tag)}
@@ -161,7 +179,7 @@ def _release_tags(root: Path) -> dict[Version, str]:
 
 def _is_here(root: Path, tag: str) -> bool:
     """Whether a tag is that of the commit itself, as in the pipeline that releases it, and nothing was edited since."""
-    from septum.components.contract import CONTRACT
+    from septum.components.contract.reading import CONTRACT
 
     head = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     if head is None or head != _git(root, "rev-parse", "--verify", "--quiet", f"{tag}^{{commit}}"):
@@ -179,22 +197,14 @@ def _git(root: Path, *arguments: str) -> str | None:
     Raises:
         ContractError: There is no git, or it does not answer.
     """
+    from septum import git
     from septum.errors import ContractError
 
     # A hook of git has its own repository in these.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        done = subprocess.run(
-            ["git", "-c", "core.fsmonitor=false", *arguments],
-            cwd=root,
-            env={**environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_GIT_S,
-            check=False,
-        )
+        return git.ask(root, *arguments, environ=environ, timeout_s=_GIT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ContractError(
             "contract: git did not answer", evidence=str(error), fix="install git, or name a file with --against"
         ) from error
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None

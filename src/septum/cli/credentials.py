@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from septum.cli.answer import answer
 from septum.cli.console import complain, say
 from septum.cli.options import add_cluster, profile_of
+from septum.cli.parsing import examples
 
 if TYPE_CHECKING:
     import argparse
@@ -19,7 +20,15 @@ if TYPE_CHECKING:
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb to the command line."""
-    verb = subparsers.add_parser("credentials", help="give them to a command, show them, find those that lie about")
+    verb = subparsers.add_parser(
+        "credentials",
+        help="give them to a command, show them, find those that lie about",
+        description="Give credentials to a command, show them, find those that lie about, delete what is left.",
+        epilog=examples(
+            ("septum credentials show --cluster infn-af", "what they are, and how long they live"),
+            ("septum credentials scan result", "whether some lie in what becomes an artifact"),
+        ),
+    )
     actions = verb.add_subparsers(dest="action", metavar="ACTION", required=True)
     _register_run(actions)
     _register_show(actions)
@@ -29,6 +38,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="delete what killed processes left behind",
         description="Delete the credential files of septum processes of this user that are dead. "
         "Files of those that live stay. In a CI job, a line for after_script.",
+        epilog=examples(
+            ("septum credentials clean", "after a septum that was killed"),
+            ("septum credentials clean --json", "how many folders went"),
+        ),
     )
     clean.set_defaults(handler=clean_up)
 
@@ -42,7 +55,10 @@ def _register_run(actions: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "them at its end. The command finds paths in its environment (BEARER_TOKEN_FILE, X509_USER_PROXY, KRB5CCNAME, "
         "…) and no secret; secrets in what it prints become ***. The exit code is the command's; 10 to 19 and 75 if "
         "there are no credentials.",
-        epilog="example: septum credentials run --cluster infn-af -- xrdfs root://eos.example.org/ ls /store",
+        epilog=examples(
+            ("septum credentials run --cluster infn-af -- xrdfs root://eos.example.org/ ls /store", "with a token"),
+            ("septum credentials run --cluster infn-af --auth proxy -- voms-proxy-info --all", "with the proxy alone"),
+        ),
     )
     add_cluster(run)
     run.add_argument(
@@ -68,9 +84,12 @@ def _register_show(actions: argparse._SubParsersAction[argparse.ArgumentParser])
         help="obtain the credentials of a cluster, and say what they are",
         description="Obtain the credentials of the cluster's profile, say where each is from, for whom it speaks and "
         "how long it lives, and delete them.",
+        epilog=examples(
+            ("septum credentials show --cluster infn-af", "in words"),
+            ("septum credentials show --cluster infn-af --json", "for a program; no secret is in it"),
+        ),
     )
     add_cluster(show)
-    show.add_argument("--json", action="store_true", help="write JSON")
     show.set_defaults(handler=show_credentials)
 
 
@@ -107,19 +126,21 @@ def show_credentials(args: argparse.Namespace) -> int:
     with obtain(profile_of(args), environ=os.environ) as credentials:
         now = time.time()
         found, warnings = list(credentials.held.values()), credentials.warnings
-    if args.json:
-        rows = [
-            {
-                "credential": held.kind.value,
-                "source": held.source,
-                "identity": held.identity,
-                "life_s": round(held.expires_at - now),
-                "renewed": held.renewable,
-            }
-            for held in found
-        ]
-        say(json.dumps({"credentials": rows, "warnings": warnings}, indent=2))
-        return 0
+    answer(
+        {
+            "credentials": [
+                {
+                    "credential": held.kind.value,
+                    "source": held.source,
+                    "identity": held.identity,
+                    "life_s": round(held.expires_at - now),
+                    "renewed": held.renewable,
+                }
+                for held in found
+            ],
+            "warnings": list(warnings),
+        }
+    )
     if not found:
         say(f"the cluster {args.cluster} wants no credentials")
     for held in found:
@@ -137,7 +158,9 @@ def clean_up(_: argparse.Namespace) -> int:
     from septum.credentials.store import sweep
     from septum.units import count
 
-    say(f"{count(len(sweep(os.environ)), 'folder')} of credentials deleted")
+    folders = len(sweep(os.environ))
+    say(f"{count(folders, 'folder')} of credentials deleted")
+    answer({"deleted": folders})
     return 0
 
 
@@ -152,15 +175,20 @@ def _register_scan(actions: argparse._SubParsersAction[argparse.ArgumentParser])
         description="Look for private keys, X.509 proxies, tokens, passwords and Kerberos files, and for the secrets "
         "that are in the variables of the cluster's profile: in files of any kind, in archives, and in base64. What is "
         "found is not shown, only where, what kind, and a fingerprint.",
+        epilog=examples(
+            ("septum credentials scan result", "a folder, before it becomes an artifact"),
+            ("septum credentials scan . --cluster infn-af", "and for the secrets of that cluster's variables"),
+        ),
     )
     scan.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a file, or a folder with all that is in it")
     add_cluster(scan)
-    scan.add_argument("--json", action="store_true", help="write JSON")
     scan.set_defaults(handler=scan_files)
 
 
 def scan_files(args: argparse.Namespace) -> int:
     """Print what is found, and fail if anything is, or if a file could not be looked into."""
+    from dataclasses import asdict
+
     from septum.credentials.choose import make_known
     from septum.credentials.redact import KNOWN
     from septum.credentials.scan import scan
@@ -170,7 +198,8 @@ def scan_files(args: argparse.Namespace) -> int:
     # The secrets of this CI job, too, which look like nothing in particular.
     make_known(profile_of(args, complete=False), os.environ)
     report = scan(args.paths, KNOWN)
-    _show_json(report) if args.json else _show(report)
+    if not answer(asdict(report)):
+        _show(report)
     if report.findings:
         raise CredentialExposedError(
             f"{count(len(report.findings), 'credential')} in {count(len({f.path for f in report.findings}), 'file')}",
@@ -192,12 +221,6 @@ def _show(report: Report) -> None:
         complain(f"{_printable(problem.path)}: {problem.reason}")
     skipped = f"; {report.skipped} links and special files not followed" if report.skipped else ""
     say(f"files: {report.files}, credentials: {len(report.findings)}{skipped}")
-
-
-def _show_json(report: Report) -> None:
-    from dataclasses import asdict
-
-    say(json.dumps(asdict(report), indent=2))
 
 
 def _printable(path: str) -> str:

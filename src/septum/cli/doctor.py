@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 
+from septum.cli.answer import answer
 from septum.cli.console import say
 from septum.cli.options import add_cluster, overrides, preset
+from septum.cli.parsing import examples
 from septum.components import inputs
 
 
@@ -21,8 +22,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Try everything that a run needs: septum.yaml, plan, profile, variables, credentials, access "
         "point, storage, image, and this machine. Nothing is submitted, and credentials are deleted again. Each "
         "failure comes with its cause and what to do.",
-        epilog="Exit code: 0 if nothing failed, also with warnings; otherwise that of the first failure on the screen, "
-        "as 'septum run' would end (septum --help lists them).",
+        epilog=examples(
+            ("septum doctor", "this machine and this analysis"),
+            ("septum doctor --cluster infn-af", "and everything up to its schedd"),
+            ("septum doctor --cluster infn-af --storage davs://eos.example.org//store/", "and that storage"),
+            note="Exit code 0 if nothing failed, also with warnings; otherwise that of the first failure on the "
+            "screen, as 'septum run' would end. With --json, failures are checks of the document.",
+        ),
     )
     add_cluster(verb)
     add = verb.add_argument
@@ -31,7 +37,6 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--result", metavar="DIR", default=preset(inputs.RESULT), help="result folder [SEPTUM_RESULT]")
     add("--plan", action="store_true", help="take the plan that 'septum prepare' has written, instead of making one")
     add("--storage", metavar="URL", action="append", default=[], help="read this, too: root://HOST//PATH, davs://…")
-    add("--json", action="store_true", help="write JSON")
     verb.set_defaults(handler=examine)
 
 
@@ -58,9 +63,7 @@ def examine(args: argparse.Namespace) -> int:
         stored_plan=args.plan,
     )
     checks = examine(options, asked)
-    if args.json:
-        say(json.dumps(report.to_data(checks), indent=2, ensure_ascii=False))
-    else:
+    if not answer(report.to_data(checks)):
         for line in report.screen(checks):
             say(line)
     return report.exit_code(checks)

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from septum.cli.answer import answer
 from septum.cli.console import say, table
+from septum.cli.parsing import examples
+from septum.cli.progress import bar
 from septum.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +27,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "merge",
         help="merge files into one, exactly, and verify it",
         description="Merge files into one, exactly, and verify it. Files that do not merge without loss are refused.",
+        epilog=examples(
+            ("septum merge all.root one.root two.root", "two files into one"),
+            ("septum merge all.root @list.txt --jobs 4", "those named in list.txt, read by four processes"),
+            ("septum merge all.root a.root b.root --policy missing-objects=union", "with a policy relaxed"),
+            ("septum merge counts.json a.json b.json", "other formats, by the ending of the result"),
+        ),
     )
     verb.set_defaults(handler=_merge)
     add = verb.add_argument
@@ -47,16 +56,30 @@ def _merge(args: argparse.Namespace) -> int:
     if args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: expected 1 or more", fix="for instance: --jobs 2")
     sources = _named(args.sources)
-    done = merge_files(
-        Path(args.target),
-        sources,
-        wish=args.engine,
-        policies=_policies(args.policy),
-        jobs=args.jobs,
-        environ=dict(os.environ),
-    )
+    with bar("files", total=len(sources)) as advance:
+        done = merge_files(
+            Path(args.target),
+            sources,
+            wish=args.engine,
+            policies=_policies(args.policy),
+            jobs=args.jobs,
+            environ=dict(os.environ),
+            told=advance,
+        )
     say(f"{args.target}: {count(len(sources), 'file')}, {show_size(done.size_b)}, sha256 {done.sha256}")
     say(f"merged and verified by {done.engine}")
+    answer(
+        {
+            "file": args.target,
+            "files": len(sources),
+            "size_b": done.size_b,
+            "sha256": done.sha256,
+            "engine": done.engine,
+            "objects": {
+                path: {"kind": kind, "entries": entries} for path, (kind, entries) in done.finished.objects.items()
+            },
+        }
+    )
     rows = sorted(done.finished.objects.items())
     table([(path, kind, f"{entries:.15g} entries") for path, (kind, entries) in rows[:_SHOWN]])
     if len(rows) > _SHOWN:
@@ -87,7 +110,13 @@ def _policies(texts: list[str]) -> dict[str, str]:
     from septum.errors import ConfigError
     from septum.validation import validate
 
-    return validate(Policies, _Given(overrides(texts)), error=ConfigError).relaxed
+    found = validate(Policies, _Given(overrides(texts)), error=ConfigError).relaxed
+    if found.get("missing-objects") == "groups":
+        raise UsageError(
+            "--policy missing-objects=groups: which files belong together is looked at in a run alone",
+            fix="--policy missing-objects=union",
+        )
+    return found
 
 
 @dataclass(frozen=True)

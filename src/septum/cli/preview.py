@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from septum.cli.answer import answer
+from septum.cli.parsing import examples
 from septum.errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,34 +17,34 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from septum.preview.features import Version
+    from septum.preview.pipeline import Pipeline
     from septum.preview.shelf import Shelf
     from septum.preview.situation import Situation
 
-_EXAMPLES = """\
-examples:
-  septum component preview                                     a push to the branch main, in this repository
-  septum component preview --input cluster=infn-af --source web
-  septum component preview --merge-request --branch fix --yaml > expected.yml
-  septum component preview --component analysis --input wait=hops --input hops=3
-
-nothing is fetched: components of septum come from a checkout of it (--library DIR; that of this folder by default),
-others from --component ADDRESS=FILE, other files from --include ADDRESS=FILE
-"""
+_NOTE = (
+    "Here nothing is fetched: components of septum come from a checkout of it (--library DIR; that of this folder by "
+    "default), or are those of the septum that is installed; others from --component ADDRESS=FILE, other files from "
+    "--include ADDRESS=FILE."
+)
 _SOURCES = ("push", "merge_request_event", "schedule", "web", "api", "trigger", "parent_pipeline")
 _BRANCH = "main"
 _FEATURE = "feature"
 
+_EXAMPLES = (
+    ("septum component preview", "a push to the branch main, in this repository"),
+    ("septum component preview --input cluster=infn-af --source web", "with an input, by hand"),
+    ("septum component preview --merge-request --branch fix --yaml > expected.yml", "as one file"),
+    ("septum component preview --component analysis --input wait=hops --input hops=3", "one component alone"),
+)
+
 
 def register(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the action to the verb `component`."""
-    import argparse
-
     action = actions.add_parser(
         "preview",
         help="show what GitLab would run: the CI jobs of a pipeline, from .gitlab-ci.yml and its inputs",
         description="Show the CI jobs that GitLab would make of a .gitlab-ci.yml and the components that it includes.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=examples(*_EXAMPLES, note=_NOTE),
     )
     add = action.add_argument
     add("path", metavar="REPOSITORY", nargs="?", type=Path, default=Path(), help="or the pipeline's file in it")
@@ -79,6 +83,18 @@ def show_preview(args: argparse.Namespace) -> int:
     """Print the pipeline."""
     from septum.cli.console import say
     from septum.preview import text
+
+    with tempfile.TemporaryDirectory(prefix="septum-preview-") as scratch:
+        pipeline = _previewed(args, Path(scratch))
+    if args.form == "yaml":
+        sys.stdout.write(text.as_yaml(pipeline))
+    elif not answer(json.loads(text.as_json(pipeline))):
+        for line in text.as_lines(pipeline):
+            say(line)
+    return 0
+
+
+def _previewed(args: argparse.Namespace, scratch: Path) -> Pipeline:
     from septum.preview.request import alone, main_file, preview
 
     situation = _situation(args)
@@ -87,20 +103,10 @@ def show_preview(args: argparse.Namespace) -> int:
     if names:
         if len(names) > 1:
             raise UsageError(f"--component: only one alone, not {' and '.join(names)}")
-        on = _shelf(args, args.path.resolve(), situation)
-        source = alone(names[0], given, on, situation)
-        pipeline = preview(source, {}, on, situation)
-    else:
-        source, folder = main_file(args.path)
-        pipeline = preview(source, given, _shelf(args, folder, situation), situation)
-    if args.form == "yaml":
-        sys.stdout.write(text.as_yaml(pipeline))
-    elif args.form == "json":
-        sys.stdout.write(text.as_json(pipeline))
-    else:
-        for line in text.as_lines(pipeline):
-            say(line)
-    return 0
+        on = _shelf(args, args.path.resolve(), situation, scratch)
+        return preview(alone(names[0], given, on, situation), {}, on, situation)
+    source, folder = main_file(args.path)
+    return preview(source, given, _shelf(args, folder, situation, scratch), situation)
 
 
 def _situation(args: argparse.Namespace) -> Situation:
@@ -151,15 +157,18 @@ def _version(text: str) -> Version:
     return Version(int(major), int(minor))
 
 
-def _shelf(args: argparse.Namespace, folder: Path, situation: Situation) -> Shelf:
+def _shelf(args: argparse.Namespace, folder: Path, situation: Situation, scratch: Path) -> Shelf:
     from septum.preview.shelf import Shelf
+    from septum.rehearsing.shelf import RehearsalShelf, lay_library
 
     components = [each for each in args.component if "=" in each]
-    return Shelf(
+    checkout = _library(args.library)
+    made = Shelf if checkout is not None else RehearsalShelf
+    return made(
         folder=folder,
         project=situation.project,
         server=situation.server,
-        library=_library(args.library),
+        library=checkout if checkout is not None else lay_library(scratch / "library"),
         components={name: Path(file) for name, file in _pairs(components, "--component").items()},
         files={name: Path(file) for name, file in _pairs(args.include, "--include").items()},
     )

@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from septum.cli.answer import answer
 from septum.cli.console import say
+from septum.cli.parsing import examples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +25,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="make the page of a run again, with plots, from its result folder",
         description="Make the reports of a run from its result folder: report.html, summary.md, junit.xml, metrics.txt "
         "and annotations.json. septum run and septum collect do the same at their end.",
-        epilog="Plots with axes and ratios need matplotlib and mplhep: pip install 'septum[report]'.",
+        epilog=examples(
+            ("septum report result", "all reports, into the result folder"),
+            ("septum report result --reference old/result", "with the old results beside the new ones"),
+            ("septum report result --out page.html", "the page alone"),
+            note="Plots with axes and ratios need matplotlib and mplhep: pip install 'septum[report]'.",
+        ),
     )
     add = verb.add_argument
     add("folder", metavar="FOLDER", type=Path, help="the result folder, with septum.json in it")
@@ -52,6 +59,7 @@ def make(args: argparse.Namespace) -> int:
     written = write_all(
         args.folder, manifest, comparison, references=references, environ=os.environ, warn=warnings.append
     )
+    answer({"written": [str(path) for path in written], "warnings": warnings})
     for path in written:
         say(f"wrote {path}")
     for warning in warnings:
@@ -74,6 +82,7 @@ def _page(
 
     write_whole(args.out, html(gather(args.folder, manifest, comparison, references=references)))
     say(f"wrote {args.out}")
+    answer({"written": [str(args.out)], "warnings": []})
     return 0
 
 

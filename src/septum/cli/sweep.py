@@ -6,10 +6,12 @@ import argparse
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from septum.cli.answer import answer
 from septum.cli.console import say, section, table
-from septum.cli.options import add_cluster, overrides, preset
+from septum.cli.options import FROM_VARIABLES, add_cluster, overrides, preset
+from septum.cli.parsing import examples
 from septum.components import inputs
 from septum.errors import UsageError
 
@@ -31,8 +33,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "sweep",
         help="remove the jobs that this project's ended pipelines left on the cluster",
         description=_DESCRIPTION,
-        epilog="Options not given are read from the variables in brackets.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=examples(
+            ("septum sweep --cluster infn-af --dry-run", "what would go, and why"),
+            ("septum sweep --cluster infn-af", "remove it; meant for a schedule"),
+            ("septum sweep --cluster infn-af --keep-outputs '3 d'", "with more time to retry a pipeline"),
+            note=FROM_VARIABLES,
+        ),
     )
     verb.set_defaults(handler=_sweep)
     add_cluster(verb)
@@ -67,6 +73,7 @@ def _sweep(args: argparse.Namespace) -> int:
     with section("sweep", f"sweep {options.cluster}"):
         swept = sweep(options, say, keep_outputs_s=keep_outputs_s, dry_run=args.dry_run, now_s=time.time())
     _show(swept, dry_run=args.dry_run, with_token=bool(options.environ.get(TOKEN)))
+    answer(_to_data(swept, dry_run=args.dry_run))
     if swept.error is not None:
         raise swept.error
     return 0
@@ -89,6 +96,24 @@ def _show(swept: Swept, *, dry_run: bool, with_token: bool) -> None:
     gone = sum(len(row.decision.goes) - row.left for row in swept.rows)
     kept = sum(len(row.decision.jobs) for row in swept.rows) - gone
     say(f"{count(gone, 'job')} {'would be removed' if dry_run else 'removed'}, {kept} kept")
+
+
+def _to_data(swept: Swept, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        "pipelines": [
+            {
+                "pipeline": str(row.decision.pipeline),
+                "status": row.decision.status,
+                "jobs": len(row.decision.jobs),
+                "goes": len(row.decision.goes),
+                "left": row.left,
+                "why": row.decision.why,
+            }
+            for row in swept.rows
+        ],
+        "strange": len(swept.strange),
+    }
 
 
 def _cells(row: Row, *, dry_run: bool) -> tuple[str, ...]:

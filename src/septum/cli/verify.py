@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from septum.cli.answer import answer
 from septum.cli.console import say, table
+from septum.cli.parsing import examples
 
 if TYPE_CHECKING:
     import argparse
@@ -20,13 +20,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="check that a result and its manifest belong together",
         description="Check that a result and its manifest belong together: sizes, checksums, the stamps inside of the "
         "files, the list of parts, the plan and the crate. Reads files only, and can be done years later.",
-        epilog="Exit code: 0 if everything holds; 45 if not, or if there is nothing to check.",
+        epilog=examples(
+            ("septum verify result", "a result folder"),
+            ("septum verify result/h.root", "one file of it"),
+            ("septum verify result --parts .septum/outputs --strict", "with the outputs of the parts"),
+            note="Exit code 0 if everything holds; 45 if not, or if there is nothing to check.",
+        ),
     )
     add = verb.add_argument
     add("result", metavar="RESULT", type=Path, help="a result folder, or one ROOT file in it")
     add("--parts", metavar="DIR", type=Path, help="check the outputs of the parts in this folder, too")
     add("--strict", action="store_true", help="what cannot be checked is an error")
-    add("--json", action="store_true", help="write JSON")
     verb.set_defaults(handler=verify)
 
 
@@ -37,12 +41,8 @@ def verify(args: argparse.Namespace) -> int:
 
     proof = examine(args.result, parts=args.parts)
     error = proof.error(strict=args.strict)
-    if args.json:
-        lines = [
-            {"verdict": check.verdict.value, "subject": check.subject, "says": check.says} for check in proof.checks
-        ]
-        sys.stdout.write(json.dumps({"name": proof.name, "holds": error is None, "checks": lines}, indent=1) + "\n")
-    else:
+    lines = [{"verdict": check.verdict.value, "subject": check.subject, "says": check.says} for check in proof.checks]
+    if not answer({"name": proof.name, "holds": error is None, "checks": lines}):
         table([(check.verdict.value, check.subject, check.says) for check in proof.checks])
         held, open_ = len(proof.having(Verdict.OK)), len(proof.having(Verdict.UNKNOWN))
         say(f"{proof.name}: {held} of {len(proof.checks)} checks hold, {open_} could not be made")

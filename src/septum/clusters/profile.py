@@ -233,8 +233,19 @@ class Profile(Model):
         default="none",
         description="How a job asks for its image: the attribute `SingularityImage`, or `container_image`.",
     )
-    image_prefix: Line = Field(
-        default="", description="Put before an image that is neither an absolute path, nor a `.sif` file, nor a URL."
+    image_form: Literal["unpacked", "docker", "sif"] = Field(
+        default="unpacked",
+        description="What an image of a registry is on the workers: `unpacked` is the folder `REGISTRY/NAME:TAG` below "
+        "`image-prefix`, as on CVMFS; `docker` is `docker://…`, which each worker pulls; `sif` is the file "
+        "`NAME_TAG.sif` below `image-prefix`. A path or a URL stays as it is.",
+    )
+    image_prefix: Annotated[Line, AfterValidator(_form(r"/[A-Za-z0-9._@+:=~/-]*", "an absolute path"))] = Field(
+        default="/cvmfs/unpacked.cern.ch/", description="The folder that `image-form` speaks of."
+    )
+    image_digest: Literal["if-known", "required"] = Field(
+        default="if-known",
+        description="Whether a run whose image nobody knows by its digest may be submitted: its registry is asked at "
+        "submission, and every part is held to the answer.",
     )
     attributes: Annotated[dict[Line, Line], AfterValidator(_attributes)] = Field(
         default_factory=dict,
@@ -298,6 +309,8 @@ class Profile(Model):
             raise ValueError("'lease' must be at least twice 'update-interval', or running jobs remove themselves")
         if self.storage_audience and self.credentials == "none":
             raise ValueError("'storage-audience' asks for a token, and 'credentials' is none")
+        if self.image_method != "none" and self.image_form != "docker" and not self.image_prefix:
+            raise ValueError(f"'image-prefix' must say where the images are, since 'image-form' is {self.image_form}")
         if not self.usable and not self.unusable_because:
             raise ValueError("'unusable-because' must say why, since 'usable' is false")
         return self

@@ -5,13 +5,12 @@ What people write stands in the model; what GitLab does comes from the rendered 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from septum.components.contract_terms import ComponentTerms, JobTerms
+from septum.components.contract.terms import ComponentTerms, JobTerms
 from septum.components.model import Component, Input
-from septum.components.render import jobs_table
+from septum.components.tables import cell, code, jobs_table, shown
 from septum.errors import every_error
 
 _PREFIX = "$[[ inputs.job-prefix ]]"
@@ -43,12 +42,12 @@ def _contents(items: Sequence[Component]) -> list[str]:
         "",
         "| Component | What it does | CI jobs |",
         "| --- | --- | --- |",
-        *(f"| [{item.name}](#{item.name}) | {_cell(item.summary)} | {_named(item)} |" for item in items),
+        *(f"| [{item.name}](#{item.name}) | {cell(item.summary)} | {_named(item)} |" for item in items),
     ]
 
 
 def _named(item: Component) -> str:
-    return ", ".join(_code(job.name) for job in item.jobs)
+    return ", ".join(code(job.name) for job in item.jobs)
 
 
 def _section(item: Component, terms: ComponentTerms) -> list[str]:
@@ -92,9 +91,9 @@ def _section(item: Component, terms: ComponentTerms) -> list[str]:
 
 
 def _input_row(entry: Input) -> str:
-    default = "required" if entry.default is None else _shown(entry.default)
-    form = ", ".join(_code(str(option)) for option in entry.options) or (_code(entry.regex) if entry.regex else "any")
-    meaning = _cell(entry.description)
+    default = "required" if entry.default is None else shown(entry.default)
+    form = ", ".join(code(str(option)) for option in entry.options) or (code(entry.regex) if entry.regex else "any")
+    meaning = cell(entry.description)
     meaning += f" **{entry.deprecated}**" if entry.deprecated else ""
     return f"| `{entry.name}` | {entry.type} | {default} | {form} | {meaning} |"
 
@@ -121,11 +120,11 @@ def _artifacts(terms: ComponentTerms) -> list[str]:
 
 
 def _files(job: JobTerms) -> str:
-    return ", ".join(_code(path.replace("$[[ inputs.", "<").replace(" ]]", ">")) for path in job.paths) or "none"
+    return ", ".join(code(path.replace("$[[ inputs.", "<").replace(" ]]", ">")) for path in job.paths) or "none"
 
 
 def _reports(job: JobTerms) -> str:
-    return ", ".join(map(_code, sorted(job.reports))) or "none"
+    return ", ".join(map(code, sorted(job.reports))) or "none"
 
 
 def _when(when: str) -> str:
@@ -140,30 +139,30 @@ def _exit_rows(terms: ComponentTerms) -> Iterator[str]:
     retried: dict[tuple[int, int], list[str]] = {}
     warned: dict[tuple[int, str], list[str]] = {}
     for name, job in terms.jobs.items():
-        for code in job.retried:
-            retried.setdefault((code, job.retries), []).append(name)
-        for code in _allowed(job):
-            warned.setdefault((code, ""), []).append(name)
+        for exit_code in job.retried:
+            retried.setdefault((exit_code, job.retries), []).append(name)
+        for exit_code in _allowed(job):
+            warned.setdefault((exit_code, ""), []).append(name)
     for choice, jobs in terms.choices.items():
         for name, job in jobs.items():
-            for code in _allowed(job):
-                warned.setdefault((code, f", with `{choice.replace('=', ': ')}`"), []).append(name)
-    for (code, condition), names in sorted(warned.items()):
-        yield f"| {_exit(code)} | shows a warning{condition} | {_jobs(names)} | {_errors(code)} |"
-    for (code, times), names in sorted(retried.items()):
-        yield f"| {_exit(code)} | runs it again, at most {times} times | {_jobs(names)} | {_errors(code)} |"
+            for exit_code in _allowed(job):
+                warned.setdefault((exit_code, f", with `{choice.replace('=', ': ')}`"), []).append(name)
+    for (exit_code, condition), names in sorted(warned.items()):
+        yield f"| {_exit(exit_code)} | shows a warning{condition} | {_jobs(names)} | {_errors(exit_code)} |"
+    for (exit_code, times), names in sorted(retried.items()):
+        yield f"| {_exit(exit_code)} | runs it again, at most {times} times | {_jobs(names)} | {_errors(exit_code)} |"
 
 
 def _allowed(job: JobTerms) -> tuple[int, ...]:
     return () if isinstance(job.allowed, bool) else job.allowed
 
 
-def _exit(code: int) -> str:
-    return f"[{code}](errors.md#exit-codes)"
+def _exit(exit_code: int) -> str:
+    return f"[{exit_code}](errors.md#exit-codes)"
 
 
-def _errors(code: int) -> str:
-    found = sorted(error.code for error in every_error() if error.exit_code == code)
+def _errors(exit_code: int) -> str:
+    found = sorted(error.code for error in every_error() if error.exit_code == exit_code)
     return ", ".join(f"[{name}](errors.md#{name.lower()})" for name in found)
 
 
@@ -172,7 +171,7 @@ def _variables(item: Component, terms: ComponentTerms) -> list[str]:
     own = [name for name in terms.variables if name not in carried]
     rows = [f"| `{variable}` | `{name}` |" for variable, name in carried.items()]
     table = ["septum reads the inputs from the environment:", "", "| Variable | Input |", "| --- | --- |", *rows, ""]
-    others = f"Beside these, the CI jobs set {', '.join(map(_code, own))}." if own else ""
+    others = f"Beside these, the CI jobs set {', '.join(map(code, own))}." if own else ""
     return [*(table if rows else []), *([others] if others else [])]
 
 
@@ -181,7 +180,7 @@ def _jobs(names: Sequence[str]) -> str:
     shown: list[str] = []
     for stem, group in groupby((name.removeprefix(_PREFIX) for name in names), _stem):
         alike = list(group)
-        shown += [f"{_code(alike[0])} to {_code(alike[-1])}"] if stem and alike[1:] else map(_code, alike)
+        shown += [f"{code(alike[0])} to {code(alike[-1])}"] if stem and alike[1:] else map(code, alike)
     return ", ".join(shown)
 
 
@@ -189,20 +188,3 @@ def _stem(name: str) -> str:
     """What stands before the number at the end of a name; empty if there is none."""
     stem, _, number = name.rpartition("-")
     return stem if number.isdigit() else ""
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return _code(str(value).lower())
-    if isinstance(value, tuple):
-        return _code("[" + ", ".join(map(str, value)) + "]")
-    return _code(str(value)) if value != "" else "`''`"
-
-
-def _code(text: str) -> str:
-    return "`" + text.replace("|", r"\|") + "`"
-
-
-def _cell(text: str) -> str:
-    """Plain text in a cell of a table: nothing in it is markup."""
-    return re.sub(r"([|*<\\])", r"\\\1", text).replace("\n", " ")

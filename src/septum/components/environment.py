@@ -16,9 +16,10 @@ RULE = "SEPTUM_RULE"
 OWN, TASTE = "own", "taste"
 PARTS = "SEPTUM_PARTS"
 HOP = "SEPTUM_HOP"
+HAND_OVER = "SEPTUM_HAND_OVER"
 _MARKS = (RULE, "SEPTUM_WHEEL", "SEPTUM_OWN_IMAGE")
 """What is set in CI jobs of components alone."""
-_CHOOSING = frozenset({"analysis", "prepare", "submit", "collect", "run"})
+_CHOOSING = frozenset({"analysis", "prepare", "submit", "collect", "run", "framework", "mkshapesrdf"})
 """Components whose rules choose more than whether a CI job exists: its image, cluster and delay."""
 
 
@@ -69,9 +70,21 @@ def _chosen(component: str, environ: Mapping[str, str]) -> dict[str, str]:
         "SEPTUM_STATE": STATE.replace("$[[ inputs.job-prefix ]]", prefix),
         "SEPTUM_REPORTS": REPORTS.replace("$[[ inputs.job-prefix ]]", prefix),
         PARTS: str(TASTE_PARTS) if taste else "",
+        HAND_OVER: _hands_over(environ.get("CI_JOB_NAME", "").removeprefix(prefix), environ),
         HOP: _hop(environ.get("CI_JOB_NAME", "").removeprefix(prefix), environ),
     }
     return {**chosen, "SEPTUM_CLUSTER": LOCAL} if taste else chosen
+
+
+def _hands_over(job: str, environ: Mapping[str, str]) -> str:
+    """What a CI job does about the framework's own merge: `yes` leaves it to another, `back` takes up its product."""
+    from septum.components.inputs import BY_FRAMEWORK
+
+    if environ.get("SEPTUM_MERGE") != BY_FRAMEWORK:
+        return ""
+    if job == "result":
+        return "back"
+    return "yes" if job == "collect" or job.startswith("hop-") else ""
 
 
 def _hop(job: str, environ: Mapping[str, str]) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from septum.components.model import LOCAL, NO_BROKER, OWN_IMAGE, Input
+from septum.components.model import LOCAL, NO_BROKER, OWN_IMAGE, RECORDER, Input
 from septum.patience import DELAYS_MIN, HOLD, HOP_COUNTS, HOPS
 
 TASTE_PARTS = 3
 """So many parts run where a ref has no credentials and the user wants to see something nevertheless."""
 
 PROTECTED, EVERYWHERE = "protected", "everywhere"
-SKIP, TASTE = "skip", "local"
+SKIP = "skip"
 BRANCHES, MERGE_REQUESTS = "branches", "merge-requests"
 STAGES, NEEDS = "stages", "needs"
 FAIL, WARN = "fail", "warn"
 REMOVE, SHOW = "remove", "show"
+BY_SEPTUM, BY_FRAMEWORK = "septum", "framework"
 
 _AUDIENCE = r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$"
+_PATH_OR_HERE = r"^(\.|[A-Za-z0-9_][A-Za-z0-9._/-]*)$"
 _PATH = r"^[A-Za-z0-9_][A-Za-z0-9._/-]*$"
 
 CLUSTER = Input(
@@ -193,7 +195,7 @@ WITHOUT_CREDENTIALS = Input(
         "parts in the CI job itself, and a result labelled partial."
     ),
     default=SKIP,
-    options=(SKIP, TASTE),
+    options=(SKIP, LOCAL),
     variable="SEPTUM_ELSEWHERE",
 )
 BROKERS = (
@@ -255,6 +257,99 @@ REPRODUCIBILITY = Input(
     default="report",
     options=("exact", "statistical", "report"),
     variable="SEPTUM_REPRODUCIBILITY",
+)
+SCRIPT = Input(
+    name="script",
+    description=(
+        "Shell lines that compile and submit, in the analysis image; each call of condor_submit is recorded. "
+        "Empty: those under 'framework: script' in the configuration."
+    ),
+    type="array",
+    default=(f'sh "$SEPTUM_STATE/{RECORDER}/script.sh"',),
+    is_script=True,
+)
+MERGE = Input(
+    name="merge",
+    description=(
+        "Who makes the result. 'septum': septum merges the outputs of the parts. 'framework': the command that the "
+        "configuration names under 'merge', in the analysis image, and septum checks what it made."
+    ),
+    default=BY_SEPTUM,
+    options=(BY_SEPTUM, BY_FRAMEWORK),
+    variable="SEPTUM_MERGE",
+)
+LIMIT = Input(
+    name="limit",
+    description="Run so many parts only, the first ones, and label the result partial; 0 for all.",
+    type="number",
+    default=0,
+    variable="SEPTUM_LIMIT",
+)
+FOLDER = Input(
+    name="folder",
+    description="Folder of the configuration of mkShapesRDF, in the repository.",
+    default=".",
+    regex=_PATH_OR_HERE,
+    variable="SEPTUM_FOLDER",
+    is_path=True,
+)
+CONFIGS = Input(
+    name="configs",
+    description="Folder, in the one above, that mkShapesRDF compiles its configuration into.",
+    default="configs",
+    regex=_PATH,
+    variable="SEPTUM_CONFIGS",
+    is_path=True,
+)
+BUILD_CONTEXT = Input(
+    name="context",
+    description="Folder that the image is built from, in the repository; '.' for the whole repository.",
+    default=".",
+    regex=_PATH_OR_HERE,
+    variable="SEPTUM_BUILD_CONTEXT",
+    is_path=True,
+)
+BUILD_FILE = Input(
+    name="containerfile",
+    description="Path of the Containerfile (or Dockerfile), in the repository.",
+    default="Containerfile",
+    regex=_PATH,
+    variable="SEPTUM_BUILD_FILE",
+    is_path=True,
+)
+BUILD_NAME = Input(
+    name="image",
+    description="Name of the image with its registry, without a tag. CI/CD variables in it are expanded.",
+    default="$CI_REGISTRY_IMAGE/analysis",
+    regex=r"^[A-Za-z0-9$][A-Za-z0-9._/:${}-]*$",
+    variable="SEPTUM_BUILD_NAME",
+    expand=True,
+)
+BUILD_TAG = Input(
+    name="tag",
+    description=(
+        "Tag of the image, the commit by default; never the name of a branch. An image that is there already is never "
+        "replaced by another one. CI/CD variables in it are expanded."
+    ),
+    default="$CI_COMMIT_SHA",
+    regex=r"^[A-Za-z0-9_$][A-Za-z0-9._${}-]*$",
+    variable="SEPTUM_BUILD_TAG",
+    expand=True,
+)
+BUILD_ARGS = Input(
+    name="build-args",
+    description=(
+        "Build arguments, one NAME=value a line. They can be read in the image: never a password. "
+        "CI/CD variables in them are not expanded."
+    ),
+    default="",
+    variable="SEPTUM_BUILD_ARGS",
+)
+BUILDER_IMAGE = Input(
+    name="builder-image",
+    description="Container image with buildah, for instances that mirror it.",
+    default="quay.io/buildah/stable:v1.42.2",
+    regex=r"^[A-Za-z0-9$][A-Za-z0-9._/:@${}-]*$",
 )
 KEEP_OUTPUTS = Input(
     name="keep-outputs",

@@ -31,6 +31,9 @@ Short, since each hop leaves all outputs that are here so far.
 NO_BROKER = "septum-unused"
 """The audience of a token that nobody takes."""
 
+RECORDER = "recorder"
+"""The folder, in the state folder, of the `condor_submit` that records."""
+
 LOCAL = "local"
 """The cluster that is the CI job itself."""
 
@@ -72,6 +75,8 @@ class Input:
         expand: Whether GitLab expands CI/CD variables in the value, as it does in the keyword `image`.
         id_token: The variable of GitLab's `id_token` whose audience the value is; None if it is none.
         is_path: Whether the value is, or may be, a path in the repository.
+        is_script: Whether the value is shell lines of the user's own: an array that stands alone among the lines of a
+            CI job, and nowhere else.
         deprecated: None if it stays.
     """
 
@@ -85,6 +90,7 @@ class Input:
     expand: bool = False
     id_token: str | None = None
     is_path: bool = False
+    is_script: bool = False
     deprecated: Deprecation | None = None
 
     @property

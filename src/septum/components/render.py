@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import septum
 from septum import patience
 from septum.components import catalog, inputs, model
+from septum.components import environment as received
 from septum.components import pins as release
 from septum.components.scan_inputs import scan
+from septum.components.tables import inputs_table, jobs_table
 from septum.errors import StateError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*( [A-Za-z0-9_./-]+)*")
 _AMBIGUOUS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
-_MARKUP = re.compile(r"[*<_|`]")
 _MARK = re.compile(
     r"(?P<begin><!-- generated:(?P<what>[a-z]+)(?: (?P<component>[a-z-]+))? -->\n)"
     r".*?(?P<end><!-- generated:end -->)",
@@ -102,8 +103,10 @@ def render_component(item: model.Component, root: Path) -> str:
             reports=model.REPORTS,
             hop_expiry=model.HOP_EXPIRY,
             local=model.LOCAL,
+            recorder_folder=model.RECORDER,
             patience=patience,
             inputs=inputs,
+            received=received,
         )
     except jinja2.TemplateError as error:
         where = f"{error.name}:{error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else name
@@ -113,7 +116,7 @@ def render_component(item: model.Component, root: Path) -> str:
             fix="correct the component source, or the model in src/septum/components/model.py",
         ) from error
     _, body = parse(text, item.name)
-    if found := scan(body):
+    if found := scan(body, [entry.reference for entry in item.inputs if entry.is_script]):
         raise StateError(
             f"component {item.name}: an input would be code",
             evidence="\n".join(map(str, found)),
@@ -180,27 +183,6 @@ def scalar(value: model.Default | tuple[str | int, ...]) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def inputs_table(item: model.Component) -> str:
-    """The table of a component's inputs, in Markdown."""
-    lines = ["| Input | Default | Meaning |", "| --- | --- | --- |"]
-    for entry in item.inputs:
-        default = "required" if entry.default is None else _code(_shown(entry.default))
-        meaning = _MARKUP.sub(r"\\\g<0>", entry.told)
-        if entry.options:
-            meaning += " One of " + ", ".join(_code(str(option)) for option in entry.options) + "."
-        if entry.type != "string":
-            meaning += f" ({entry.type})"
-        lines.append(f"| `{entry.name}` | {default} | {meaning} |")
-    return "\n".join(lines) + "\n"
-
-
-def jobs_table(item: model.Component) -> str:
-    """The table of a component's CI jobs, in Markdown."""
-    lines = ["| CI job | What it does | Container | Artifacts |", "| --- | --- | --- | --- |"]
-    lines += [f"| {_named(job)} | {job.description} | {job.image} | {job.artifacts} |" for job in item.jobs]
-    return "\n".join(lines) + "\n"
-
-
 def fill_marks(text: str, page: Path, pins: release.Pins) -> str:
     """Fill the generated parts of a page.
 
@@ -246,15 +228,3 @@ def drift(files: Mapping[Path, str], root: Path) -> list[Path]:
         for path, text in files.items()
         if not (root / path).is_file() or (root / path).read_bytes() != text.encode("utf-8")
     ]
-
-
-def _named(job: model.CIJob) -> str:
-    return _code(job.name) if job.count == 1 else f"{_code(job.names[0])} to {_code(job.names[-1])}"
-
-
-def _shown(value: model.Default) -> str:
-    return value or "''" if isinstance(value, str) else scalar(value)
-
-
-def _code(text: str) -> str:
-    return "`" + text.replace("|", r"\|") + "`"

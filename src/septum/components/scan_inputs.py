@@ -7,7 +7,7 @@ the input is the value of a variable, and a shell line has that variable in doub
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ _BLOCK = re.compile(r"\$\[\[\s*inputs\b")
 _SHELL = ("before_script", "script", "after_script")
 # The shell, git or the loader runs what these name, before a line of ours is read.
 _SPECIAL = re.compile(r"(BASH_ENV|ENV|IFS|PATH|PS4|SHELLOPTS|LD_.*|PYTHON(PATH|STARTUP|HOME)|GIT_(SSH.*|CONFIG.*))")
+_OUR_FILE = re.compile(r'"?\$SEPTUM_STATE/[a-z][a-z/-]*\.sh"?')
+"""A script that an earlier CI job of the same run has left: its folder has no text of a user but the prefix."""
 _SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh", "su"})
 
 
@@ -41,19 +43,22 @@ class Finding:
         return f"{self.job}: {self.place}: {self.why}: {self.text}"
 
 
-def scan(body: Mapping[str, object]) -> tuple[Finding, ...]:
+def scan(body: Mapping[str, object], scripts: Collection[str] = ()) -> tuple[Finding, ...]:
     """All places of a component's body where the text of an input would be code, hidden CI jobs included.
 
     Args:
         body: The second document of a component, before the inputs are put in.
+        scripts: The blocks of inputs that are shell lines of the user's own, as an entry of `script` alone.
     """
     jobs = {name: job for name, job in body.items() if isinstance(job, Mapping)}
-    return tuple(finding for name, job in jobs.items() for finding in _job(name, job))
+    return tuple(finding for name, job in jobs.items() for finding in _job(name, job, scripts))
 
 
-def _job(name: str, job: Mapping[str, Any]) -> Iterator[Finding]:
+def _job(name: str, job: Mapping[str, Any], own: Collection[str]) -> Iterator[Finding]:
     hooks = job.get("hooks")
     scripts = {key: job.get(key) for key in _SHELL}
+    if isinstance(lines := job.get("script"), list):
+        scripts["script"] = [line for line in lines if line not in own]
     scripts |= {f"hooks:{key}": value for key, value in (hooks.items() if isinstance(hooks, Mapping) else ())}
     for keyword, lines in scripts.items():
         yield from _script(name, keyword, "\n".join(_flat(lines)))
@@ -112,7 +117,7 @@ def _read_again(script: str) -> Iterator[Word]:
             re.fullmatch(r"-[a-z]*c[a-z]*", text) for text in texts
         )
         if evaluates or runs:
-            yield from (word for word in command if word.names)
+            yield from (word for word in command if word.names and not _OUR_FILE.fullmatch(word.text))
 
 
 def _list(value: object) -> list[Any]:

@@ -96,7 +96,7 @@ def require_variables(profile: Profile, environ: Mapping[str, str]) -> None:
     Raises:
         CredentialMissingError: Some are not; names all of them.
     """
-    missing = [(name, what) for name, what in _needed(profile, environ) if not _plain(environ, name)]
+    missing = [(name, what) for name, what in needed_variables(profile, environ) if not _plain(environ, name)]
     if not missing:
         return
     names = ", ".join(name for name, _ in missing)
@@ -112,7 +112,8 @@ def require_variables(profile: Profile, environ: Mapping[str, str]) -> None:
     )
 
 
-def _needed(profile: Profile, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def needed_variables(profile: Profile, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The variables that a profile cannot do without, each with what it holds."""
     if profile.credentials == "iam-client":
         yield profile.client_id_variable, "the id of the IAM client"
         yield profile.client_secret_variable, _secret_of(profile)

@@ -13,10 +13,10 @@ from septum.credentials.redact import KNOWN
 from septum.errors import CredentialExposedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from septum.plan import Plan
+    from septum.plan import InputFile, Plan
 
 _SHOWN = 5
 _UNSURE = frozenset({"password in a URL", "token in a URL", "authorization header"})
@@ -29,18 +29,18 @@ _FIX = (
 )
 
 
-def lint_plan(plan: Plan, root: Path) -> None:
+def lint_plan(plan: Plan, place: Callable[[InputFile], Path]) -> None:
     """Look at all that a plan would send: its values, its command, its files.
 
     Args:
         plan: The plan.
-        root: The folder of `septum.yaml`.
+        place: Where an input file stands now.
 
     Raises:
         CredentialExposedError: One of them holds a credential; says which, and not what.
     """
-    names = {file.path for part in plan.parts for file in part.inputs} | {file.path for file in plan.inputs}
-    _lint(plan, [root / name for name in sorted(names)])
+    sent = {place(file) for file in (*plan.inputs, *(file for part in plan.parts for file in part.inputs))}
+    _lint(plan, sorted(sent))
 
 
 def lint_sent(plan: Plan, archives: Iterable[Path]) -> None:

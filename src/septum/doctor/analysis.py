@@ -44,6 +44,8 @@ def plan(context: Context) -> Outcome:
     if analysis is None:
         check = context.done[ANALYSIS.name]
         raise Skip(f"because {ANALYSIS.name!r} {'failed' if check and check.state == 'failed' else 'was skipped'}")
+    if analysis.framework is not None:
+        raise Skip("its framework must run first: septum makes the plan of the jobs that it submits")
     try:
         found = make_plan(context.options)
     except PlanError as error:
@@ -57,6 +59,7 @@ def sent(context: Context) -> Outcome:
     """Nothing that travels to the workers holds a credential."""
     from septum.credentials.choose import make_known
     from septum.credentials.lint import lint_plan
+    from septum.files import below
 
     if context.asked.stored_plan:
         raise Skip("'septum prepare' has looked at it")
@@ -64,7 +67,7 @@ def sent(context: Context) -> Outcome:
     if loaded is not None:
         make_known(loaded.profile, context.environ)
     found = context.need(PLAN)
-    lint_plan(found, context.options.root)
+    lint_plan(found, below(context.options.root))
     files = {file.path for part in found.parts for file in part.inputs} | {file.path for file in found.inputs}
     return ok(f"no credential in the values of the parts, nor in {count(len(files), 'file')}")
 

@@ -7,13 +7,11 @@ Behaviour: gitlabhq `lib/gitlab/ci/config/extendable*`, `lib/gitlab/ci/config/ya
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from septum.errors import LimitError, PipelineError, UsageError
+from septum.errors import LimitError, PipelineError
 from septum.preview.source import Reference
 
 MAX_EXTENDS = 10
@@ -230,29 +228,3 @@ def _inherited(name: str, job: Mapping[str, object], what: str) -> bool | Sequen
         unknown = [item for item in wanted if item not in DEFAULTS]
         raise PipelineError(f"{where}:default config contains unknown values: {', '.join(unknown)}")
     return wanted
-
-
-def schema_errors(body: Mapping[str, object]) -> list[str]:
-    """What the schema that GitLab publishes for editors says against a body, with the place of each.
-
-    It is stricter than GitLab itself in places: it wants at least one runner tag, for instance.
-
-    Args:
-        body: A body, assembled or not; without `!reference`.
-
-    Raises:
-        UsageError: The packages that carry and apply the schema are not installed.
-    """
-    found = importlib.util.find_spec("check_jsonschema")
-    if found is None or found.origin is None or importlib.util.find_spec("jsonschema") is None:
-        raise UsageError(
-            "GitLab's schema is not on this machine", fix="pip install check-jsonschema jsonschema, and try again"
-        )
-    from jsonschema import Draft7Validator
-
-    path = Path(found.origin).parent / "builtin_schemas" / "vendor" / "gitlab-ci.json"
-    validator = Draft7Validator(json.loads(path.read_text(encoding="utf-8")))
-    return sorted(
-        f"{'.'.join(map(str, error.absolute_path)) or 'the file'}: {error.message[:300]}"
-        for error in validator.iter_errors(body)
-    )

@@ -1,7 +1,7 @@
 """The form of each keyword of a CI job, as GitLab checks it before it looks at the pipeline as a whole. Pure.
 
 Behaviour: gitlabhq `lib/gitlab/ci/config/entry/{processable,job,bridge,needs,need,retry,artifacts,…}.rb`. What is not
-checked here, the published schema may still know: `septum.preview.assemble.schema_errors`.
+checked here, the schema that GitLab publishes for editors may still know.
 """
 
 from __future__ import annotations

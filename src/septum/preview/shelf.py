@@ -6,6 +6,8 @@ doc/ci/components/_index.md.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -14,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
+from septum import git
 from septum.errors import IncludeError
 from septum.preview.situation import SHA
 from septum.preview.source import ComponentContext, Source
@@ -233,12 +236,14 @@ def files_of(folder: Path | None) -> tuple[str, ...]:
     """The files of a checkout by name from its root, sorted: those of Git and new ones, without what Git ignores."""
     if folder is None:
         return ()
-    command = ["git", "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=_GIT_TIMEOUT_S, check=False)
-        if done.returncode == 0:
-            return tuple(sorted(filter(None, done.stdout.decode("utf-8", "replace").split("\0"))))
-    except (OSError, subprocess.TimeoutExpired):
-        pass
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        listed = git.ask(
+            folder,
+            *("ls-files", "-z", "--cached", "--others", "--exclude-standard"),
+            environ=os.environ,
+            timeout_s=_GIT_TIMEOUT_S,
+        )
+        if listed is not None:
+            return tuple(sorted(filter(None, listed.split("\0"))))
     names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return tuple(sorted(name.as_posix() for name in names if ".git" not in name.parts))

@@ -104,7 +104,7 @@ def _run(subject: Subject) -> Iterator[Entity]:
     if pipeline:
         yield Entity(id=pipeline, type="WebPage", properties={"name": f"pipeline {origin.get('pipeline', '')}".strip()})
     if manifest.image:
-        yield _image(manifest.image)
+        yield _image(manifest.image, manifest.image_digest)
 
 
 def _story(subject: Subject) -> str:
@@ -129,7 +129,7 @@ def _status(manifest: Manifest) -> dict[str, str]:
     return {"actionStatus": "http://schema.org/FailedActionStatus", "error": f"{error.what} [{error.code}]"}
 
 
-def _image(text: str) -> Entity:
+def _image(text: str, digest: str) -> Entity:
     whole = text.removeprefix("docker://")
     match = _IMAGE.fullmatch(whole)
     name, tag, sha256 = match.groups() if match else (whole, None, None)
@@ -144,7 +144,7 @@ def _image(text: str) -> Entity:
             "registry": registry,
             "name": name,
             "tag": tag,
-            "sha256": sha256,
+            "sha256": sha256 or digest.removeprefix("sha256:") or None,
         },
     )
 

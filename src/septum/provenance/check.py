@@ -203,7 +203,9 @@ def _check_inside(path: Path, result: ResultFile) -> Check:
     if found is None:
         if result.stamp:
             return wrong(result.file, "carries no stamp inside, and one is recorded")
-        return unknown(result.file, "carries no stamp inside, and none is recorded")
+        own = result.own is not None and result.own.ran
+        why = "the framework's own command wrote it" if own else "none is recorded"
+        return unknown(result.file, f"carries no stamp inside, and {why}")
     if found.stamp != result.stamp:
         return wrong(result.file, f"carries the stamp {found.stamp[:23]}… inside, which is not the one recorded")
     if found.name and found.name != safe_name(result.name):

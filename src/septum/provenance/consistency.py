@@ -186,12 +186,19 @@ def check_stamps(manifest: Manifest) -> Iterator[Check]:
     """The stamp that is recorded for each result follows from the work and from the parts that are in it."""
     parts = {part.id: part for part in manifest.parts}
     for result in manifest.results:
-        if not result.stamp:
+        mark = _stamp_of(result)
+        whose = "stamp" if mark == result.stamp else "the sum that the command's product was compared with: its stamp"
+        if not mark:
             yield unknown(result.file, "no stamp is recorded for it")
         elif _outputs_by_stamp(manifest.work, result, parts):
-            yield ok(result.file, f"stamp {result.stamp[:23]}… is that of this work and of {_these(result)}")
+            yield ok(result.file, f"{whose} {mark[:23]}… is that of this work and of {_these(result)}")
         else:
-            yield wrong(result.file, f"stamp {result.stamp[:23]}… is not that of this work and of {_these(result)}")
+            yield wrong(result.file, f"{whose} {mark[:23]}… is not that of this work and of {_these(result)}")
+
+
+def _stamp_of(result: ResultFile) -> str:
+    """The stamp of the sum of the parts: of the result, or of what a framework's own merge was compared with."""
+    return result.own.stamp if result.own is not None and result.own.ran else result.stamp
 
 
 def _these(result: ResultFile) -> str:
@@ -207,8 +214,7 @@ def _outputs_by_stamp(work: str, result: ResultFile, parts: Mapping[str, PartFac
     found = []
     for number in range(shared):
         contents = [(part.id, part.outputs[number].content) for part in members]
-        same = len({part.outputs[number].path for part in members}) == 1
-        if same and all(content for _, content in contents) and stamp(work, contents) == result.stamp:
+        if all(content for _, content in contents) and stamp(work, contents) == _stamp_of(result):
             found.append(number)
     return found
 
@@ -231,8 +237,7 @@ def check_work(manifest: Manifest) -> Iterator[Check]:
     ordered = [tuple(part for part in order if part in own) for own in members]
     for numbers in itertools.product(*candidates):
         merges = [
-            Merge(result=result.name, output=number, parts=own)
-            for result, number, own in zip(manifest.results, numbers, ordered, strict=True)
+            _merge(result, number, own) for result, number, own in zip(manifest.results, numbers, ordered, strict=True)
         ]
         if _work(manifest, merges) == manifest.work:
             yield ok("work", f"{manifest.work[:16]}… is that of these parts, merges and policies")
@@ -240,8 +245,24 @@ def check_work(manifest: Manifest) -> Iterator[Check]:
     yield wrong("work", f"{manifest.work[:16]}… is not that of these parts, merges and policies")
 
 
+def _merge(result: ResultFile, number: int, parts: tuple[str, ...]) -> Merge:
+    """The merge of the plan that a result is of, from what the manifest has of it."""
+    if result.own is None:
+        return Merge(result=result.name, output=number, parts=parts)
+    own = result.own
+    return Merge(
+        result=result.name,
+        output=number,
+        parts=parts,
+        command=own.command,
+        at=own.at,
+        product=own.product,
+        changes=own.changes,
+    )
+
+
 def _candidates(manifest: Manifest, result: ResultFile, parts: Mapping[str, PartFacts]) -> list[int]:
-    if result.stamp:
+    if _stamp_of(result):
         return _outputs_by_stamp(manifest.work, result, parts)
     return list(range(max((len(part.outputs) for part in manifest.parts), default=0)))
 
@@ -314,7 +335,9 @@ def _merge_errors(manifest: Manifest, plan: Plan) -> Iterator[str]:
             yield f"it has no result {result.name}"
         elif {*merge.parts} != {*result.parts, *result.missing}:
             yield f"{result.name} is to be merged from {len(merge.parts)} parts, and not from those of the manifest"
-        elif result.stamp and merge.output not in _outputs_by_stamp(manifest.work, result, parts):
+        elif (merge.command is not None) != (result.own is not None):
+            yield f"{result.name} is {'' if result.own else 'not '}recorded as merged by a command, unlike in the plan"
+        elif _stamp_of(result) and merge.output not in _outputs_by_stamp(manifest.work, result, parts):
             yield f"{result.name} is to be merged from another output than the one that its stamp is of"
     names = {result.name for result in manifest.results}
     if names and (lost := [merge.result for merge in plan.merges if merge.result not in names]):

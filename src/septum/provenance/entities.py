@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
-from septum.manifest import Manifest, ResultFile
+from septum.manifest import COMMAND, Manifest, ResultFile
 from septum.plan import InputFile, Plan
 from septum.provenance.origin import plain_url
 from septum.units import count
@@ -172,10 +172,11 @@ def software(subject: Subject) -> Iterator[Entity]:
     for name, version in sorted(versions.items()):
         more = {"operatingSystem": system, "description": _own_image(manifest)} if name == "septum" else {}
         yield _application(name, version, **more)
-    for engine in dict.fromkeys(result.engine for result in manifest.results):
+    for engine in dict.fromkeys(result.engine.removeprefix(COMMAND) for result in manifest.results):
         name, _, rest = engine.partition(" ")
         found = re.search(r"\d+(?:\.\w+)+", rest.partition("(")[0])
         if name and name not in versions:
+            versions[name] = ""  # once, whether it is a command's or our own
             yield _application(name, found[0] if found else "")
     if component := manifest.origin.get("component"):
         name, _, version = component.partition("@")
@@ -265,7 +266,9 @@ def files(subject: Subject) -> Iterator[Entity]:
 def _says(result: ResultFile) -> str:
     missing = f", {len(result.missing)} of the plan missing" if result.missing else ""
     engine = result.engine.partition(" (")[0]
-    return f"{count(len(result.parts), 'part')}{missing}, {count(len(result.objects), 'object')}, merged by {engine}"
+    own = f"; {result.own.says()}" if result.own is not None else ""
+    held = count(len(result.objects), "object")
+    return f"{count(len(result.parts), 'part')}{missing}, {held}, merged by {engine}{own}"
 
 
 def inputs(subject: Subject) -> Iterator[Entity]:

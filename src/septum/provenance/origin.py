@@ -12,6 +12,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit, urlunsplit
 
 import septum
+from septum import git
 
 _VARIABLES = MappingProxyType(
     {
@@ -103,16 +104,7 @@ def _git(environ: Mapping[str, str], folder: Path, *arguments: str) -> str | Non
     """What git prints; None when it is not there, refuses, or takes too long."""
     kept = {name: environ[name] for name in ("PATH", "HOME", "LANG") if name in environ}
     try:
-        done = subprocess.run(
-            # No program that the checkout's own configuration names is started, and no lock is taken.
-            ["git", "-c", "core.fsmonitor=false", *arguments],
-            cwd=folder,
-            env={**kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_GIT_S,
-            check=False,
-        )
+        said = git.ask(folder, *arguments, environ=kept, timeout_s=_GIT_S)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else None
+    return None if said is None else said.strip()

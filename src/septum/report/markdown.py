@@ -102,7 +102,15 @@ def _results(material: Material) -> Iterator[list[str]]:
             "",
             *_marked(("file", "size", "parts", "objects", "sha256"), rows),
             *_more(len(material.manifest.results) - len(rows)),
+            *_own_merges(material),
         ]
+
+
+def _own_merges(material: Material) -> list[str]:
+    """What is to be said of results that are merged by a framework's own command."""
+    own = [result for result in material.manifest.results[:MAX_OBJECTS] if result.own is not None]
+    return [line for result in own if result.own
+            for line in (f"{code(result.file, 120)}: {code(result.own.says(), 400)}", "")]  # fmt: skip
 
 
 def _worst(material: Material) -> Iterator[list[str]]:

@@ -152,6 +152,7 @@ def _result(manifest: Manifest, result: ResultFile) -> dict[str, Any]:
         "sha256": visible(result.sha256),
         "engine": visible(result.engine),
         "stamp": visible(result.stamp),
+        "own": visible(result.own.says(), 400) if result.own is not None else "",
         "missing": verdict.ranges(result.missing),
         "whole": not result.missing and manifest.whole_count == len(manifest.parts),
     }

@@ -146,6 +146,8 @@ def _provenance(manifest: Manifest) -> Iterator[Row]:
         cells=("cluster", visible(manifest.cluster) + (f", {visible(manifest.schedd)}" if manifest.schedd else ""))
     )
     yield Row(cells=("image", visible(manifest.image or "")))
+    if manifest.image_digest and manifest.image_digest not in (manifest.image or ""):
+        yield Row(cells=("its digest", visible(manifest.image_digest)))
     yield Row(cells=("each job asked for", _asked(manifest)))
     yield Row(cells=("began", moment(manifest.began_s)))
     yield Row(cells=("ended", moment(manifest.ended_s)))

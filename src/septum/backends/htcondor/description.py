@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from septum.errors import SubmitRefusedError
+from septum.images.forms import submit_commands, worker_image
 from septum.plan import Part, Plan
 from septum.states import EVICTED_SUBCODE, MAX_RELEASES, MAX_STARTS, releasable_codes
 from septum.worker.sandbox import WRAPPER, log_names, returned_names, sent_names
@@ -24,19 +25,6 @@ NEVER_S = 2_000_000_000
 RELEASE_AFTER_S = 60
 AVOID = "MY.SeptumAvoid"
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-def worker_image(image: str | None, profile: Profile) -> str:
-    """The image as the worker names it: a path below the site's prefix, or as it stands if it is a path or a URL.
-
-    Returns:
-        The name, or an empty text when there is no image or the cluster starts none.
-    """
-    if not image or profile.image_method == "none":
-        return ""
-    if image.startswith("/") or "://" in image or image.endswith(".sif") or not profile.image_prefix:
-        return image
-    return profile.image_prefix.rstrip("/") + "/" + image
 
 
 def quote(text: str) -> str:
@@ -129,11 +117,8 @@ def describe(
         commands["retry_request_memory"] = ", ".join(str(_mib(size_b)) for size_b in request.memory_retries_b)
     avoid = '!stringListIMember(TARGET.Machine ?: "", MY.SeptumAvoid ?: "")'
     commands["requirements"] = f"({profile.requirements}) && {avoid}" if profile.requirements else avoid
-    image = worker_image(plan.image, profile)
-    if image and profile.image_method == "singularity-image":
-        commands["MY.SingularityImage"] = quote(image)
-    elif image:
-        commands |= {"container_image": _literal("container_image", image), "transfer_container": "false"}
+    for name, value in submit_commands(worker_image(plan.image, profile), profile).items():
+        commands[name] = quote(value) if name.startswith("MY.") else value
     if profile.send_credential:
         commands["MY.SendCredential"] = "True"
     if profile.job_tokens:

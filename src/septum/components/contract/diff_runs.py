@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from septum.components.contract_change import Bump, Change, Finder, Kind, plain, short, shown
-from septum.components.contract_situations import flat
-from septum.components.contract_terms import EXPANDED, ComponentTerms, Ran
+from septum.components.contract.change import Bump, Change, Finder, Kind, plain, short, shown
+from septum.components.contract.situations import flat
+from septum.components.contract.terms import EXPANDED, ComponentTerms, Ran
 
 _SHOWN = 2
 """So many rows of the table are named by a sentence; of the others only how many they are."""

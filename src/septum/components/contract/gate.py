@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from septum.components.contract_change import Bump, Change, Kind
-from septum.components.contract_diff import differences, smallest_bump
-from septum.components.contract_situations import FORK, flat
-from septum.components.contract_terms import ComponentTerms, Contract
+from septum.components.contract.change import Bump, Change, Kind
+from septum.components.contract.diff import differences, smallest_bump
+from septum.components.contract.situations import FORK, flat
+from septum.components.contract.terms import ComponentTerms, Contract
 from septum.components.model import Deprecation
 from septum.errors import ContractError
 

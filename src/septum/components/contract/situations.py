@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from septum.components.contract_terms import InputTerms, Ran, Row
+from septum.components.contract.terms import InputTerms, Ran, Row
 from septum.components.environment import RULE
 from septum.errors import ContractError, PreviewError
 from septum.preview.assemble import assemble

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from septum.components.contract_change import (
+from septum.components.contract.change import (
     Bump,
     Change,
     Changed,
@@ -20,10 +20,10 @@ from septum.components.contract_change import (
     short,
     shown,
 )
-from septum.components.contract_diff_jobs import job_changes
-from septum.components.contract_diff_runs import situation_changes, variable_changes
-from septum.components.contract_forms import provably_wider
-from septum.components.contract_terms import ComponentTerms, Contract, InputTerms
+from septum.components.contract.diff_jobs import job_changes
+from septum.components.contract.diff_runs import situation_changes, variable_changes
+from septum.components.contract.forms import provably_wider
+from septum.components.contract.terms import ComponentTerms, Contract, InputTerms
 
 
 def differences(old: Contract, new: Contract) -> tuple[Change, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
-from septum.components.contract_terms import ComponentTerms, Contract, InputTerms, JobTerms, Ran, Row
+from septum.components.contract.terms import ComponentTerms, Contract, InputTerms, JobTerms, Ran, Row
 from septum.errors import ContractError
 
 _WIDTH = 120

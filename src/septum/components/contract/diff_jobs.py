@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from septum.components.contract_change import Bump, Change, Changed, Finder, Kind, in_both, plain, short, shown
-from septum.components.contract_terms import JobTerms
+from septum.components.contract.change import Bump, Change, Changed, Finder, Kind, in_both, plain, short, shown
+from septum.components.contract.terms import JobTerms
 from septum.preview.rules import duration_s
 
 _READERS = ("none", "maintainer", "developer", "all")

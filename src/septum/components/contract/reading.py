@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from septum.components import catalog
-from septum.components.contract_situations import rows
-from septum.components.contract_terms import EXPANDED, REFERENCE, ComponentTerms, Contract, InputTerms, JobTerms
+from septum.components.contract.situations import rows
+from septum.components.contract.terms import EXPANDED, REFERENCE, ComponentTerms, Contract, InputTerms, JobTerms
 from septum.components.model import Component, Deprecation
 from septum.components.render import parse
 from septum.errors import ContractError, every_error
@@ -137,7 +137,7 @@ def _input_terms(
     if unknown := sorted(entry.keys() - _INPUT_KEYS):
         raise ContractError(
             f"contract: the input {name} of {component} has the key {unknown[0]}, which the contract does not hold",
-            fix="add it to InputTerms in src/septum/components/contract.py, and to contract_diff.py",
+            fix="add it to InputTerms in src/septum/components/contract/terms.py, and to diff.py beside it",
         )
     default = entry.get("default")
     if isinstance(default, str):
