@@ -11,6 +11,7 @@ from tests.faults.run import Run
 
 ROWS = Rows()
 _HOUR_S = 3600
+_APART = "this machine's clock and the issuer's are "
 
 
 @ROWS.add()
@@ -43,7 +44,7 @@ def _clock_wrong(run: Run, offset_s: int) -> None:
 
 
 def _clock_jumps(run: Run, offset_s: int) -> None:
-    """In the middle of a run that is longer than its lease."""
+    """In the middle of a run that is longer than its lease, and goes on until the token is renewed."""
     run.hold_back("0006", "0007")
     run.submit()
     _clock_wrong(run, 0)
@@ -52,6 +53,7 @@ def _clock_jumps(run: Run, offset_s: int) -> None:
     _clock_wrong(run, offset_s)
     began = run.pool.run("date", "+%s").stdout
     run.until(lambda: int(run.pool.run("date", "+%s").stdout) > int(began) + 28)
+    process.until(_APART)
     run.let_go()
     process.end()
 

@@ -17,6 +17,7 @@ class Source:
         life_s: How long each new one lives, in seconds.
         ends: When all of them end, whatever their life: somebody else renews them.
         error: Raised instead.
+        ahead_s: By how much our clock is ahead of the issuer's, which is right.
     """
 
     kind: Kind = Kind.TOKEN
@@ -26,6 +27,7 @@ class Source:
     error: SeptumError | None = None
     warnings: tuple[str, ...] = ()
     kept_by_others: bool = False
+    ahead_s: float = 0.0
     source: str = "client x at iam.example.org"
     asked: list[float] = field(default_factory=list)
     given: int = 0
@@ -42,4 +44,5 @@ class Source:
             identity="robot",
             warnings=self.warnings,
             kept_by_others=self.kept_by_others,
+            ahead_s=self.ahead_s,
         )

@@ -324,6 +324,25 @@ def test_token_is_checked(
     assert token.split(".")[2] not in seen_in(caught.value)
 
 
+def test_a_token_for_others_than_wlcg() -> None:
+    """REANA's need not say what HTCondor must read, and may allow more; audience, issuer and end count as ever."""
+    token = make_token(**{"wlcg.ver": None, "scope": None}, aud="reana")
+    more = make_token(**{"wlcg.ver": None}, scope="openid email profile", aud="reana")
+    of_reana = {"scopes": [], "audience": "reana", "wlcg": False}
+
+    for given in (token, more):
+        broker, https = _broker("bearer", answer(given))
+        assert _token(broker, **of_reana).fetch(NOW).content == given.encode()
+        assert "scope=" not in https.calls[0].url
+    for wrong in ({"aud": "other"}, {"iss": "https://other.example.org"}, {"exp": NOW - 5}, {"exp": None}):
+        broker, _ = _broker("bearer", answer(make_token(**{"wlcg.ver": None, "aud": "reana", **wrong})))
+        with pytest.raises(TokenUnfitError):
+            _token(broker, **of_reana).fetch(NOW)
+    broker, _ = _broker("bearer", answer(token))
+    with pytest.raises(TokenUnfitError, match="WLCG"):
+        _token(broker, scopes=[], audience="reana").fetch(NOW)
+
+
 def test_any_issuer() -> None:
     """A profile that names no issuer leaves that to the broker."""
     broker, _ = _broker("bearer", answer(make_token(iss="https://whoever.example.org/")))

@@ -25,6 +25,7 @@ from septum.credentials.choose import (
 from septum.credentials.discovery import FoundToken
 from septum.credentials.iam import IamClient
 from septum.credentials.kerberos import KerberosTicket
+from septum.credentials.opaque import AccessToken
 from septum.credentials.provider import Kind
 from septum.credentials.proxy import Expected, ProxyFile, ProxyVariable
 from septum.credentials.redact import KNOWN
@@ -42,19 +43,26 @@ STORAGE = {"storage_audience": "https://xrootd.example.org", "storage_scope": ["
 PROXY_BROKER = {"proxy_from": "broker", "proxy_broker": "https://cat.example.org/p"}
 EOS = {"eos_broker": "https://cat.example.org/e", "eos_path": "/eos/cms"}
 KERBEROS = {"authentication": "kerberos"}
+REANA: dict[str, Any] = {
+    "method": "reana",
+    "reana_server": "https://reana.example.org",
+    "credentials": "access-token",
+}
+REANA_BROKER = {**REANA, "credentials": "broker", "token_broker": "https://broker.example.org/t", "audience": "reana"}
 
 CLIENT = {"IAM_CLIENT_ID": "robot", "IAM_CLIENT_SECRET": "client-secret-1"}
 ID_TOKEN = {"SEPTUM_ID_TOKEN": "id-token-of-the-broker"}
 PROXY_ID_TOKEN = {"SEPTUM_PROXY_ID_TOKEN": "id-token-of-the-proxy"}
 EOS_ID_TOKEN = {"SEPTUM_EOS_ID_TOKEN": "id-token-of-eos"}
 X509 = {"X509_PROXY": base64.b64encode(proxy_files.proxy()).decode()}
+REANA_TOKEN = {"REANA_ACCESS_TOKEN": "Opaque0Token1Of2Reana"}
 PRINCIPAL = {"KRB5_PRINCIPAL": "analyst@EXAMPLE.ORG"}
 PASSWORD = {"KRB5_PASSWORD": "kerberos-password"}
 KEYTAB = {"KRB5_KEYTAB": "BQIAAAA="}
 
 
 def _profile(**changes: Any) -> Profile:
-    return Profile(name="site", method="htcondor", **changes)
+    return Profile(**{"name": "site", "method": "htcondor", **changes})
 
 
 def _providers(profile: Profile, environ: dict[str, str]) -> list[Any]:
@@ -88,6 +96,13 @@ def _providers(profile: Profile, environ: dict[str, str]) -> list[Any]:
         (EOS, EOS_ID_TOKEN, [(BrokerEosToken, Kind.EOS_TOKEN)]),
         (KERBEROS, {**PRINCIPAL, **PASSWORD}, [(KerberosTicket, Kind.TICKET)]),
         (KERBEROS, {**PRINCIPAL, **KEYTAB}, [(KerberosTicket, Kind.TICKET)]),
+        (REANA, REANA_TOKEN, [(AccessToken, Kind.TOKEN)]),
+        (
+            {**REANA, "proxy": "optional"},
+            {**REANA_TOKEN, **X509},
+            [(AccessToken, Kind.TOKEN), (ProxyVariable, Kind.PROXY)],
+        ),
+        (REANA_BROKER, ID_TOKEN, [(BrokerToken, Kind.TOKEN)]),
         (
             {**IAM, **STORAGE, "proxy": "required", **EOS, **KERBEROS},
             {**CLIENT, **X509, **EOS_ID_TOKEN, **PRINCIPAL, **KEYTAB, **PASSWORD},
@@ -258,10 +273,13 @@ def test_secret_variables() -> None:
     fields = [name for name in Profile.model_fields if name.endswith("_variable") and name != "ca_variable"]
     named = _profile(**{field: f"V_{number}" for number, field in enumerate(fields)})
 
-    assert len(fields) == 9
-    assert sorted(secret_variables(named)) == sorted(f"V_{number}" for number in range(9))
-    assert secret_variables(_profile(proxy_variable="P_1 P_2"))[2:4] == ["P_1", "P_2"]
-    assert secret_variables(_profile(client_id_variable="X", client_secret_variable="X"))[:2] == ["X", "X509_PROXY"]
+    assert len(fields) == 10
+    assert sorted(secret_variables(named)) == sorted(f"V_{number}" for number in range(10))
+    assert secret_variables(_profile(proxy_variable="P_1 P_2"))[3:5] == ["P_1", "P_2"]
+    assert secret_variables(_profile(client_id_variable="X", client_secret_variable="X"))[:2] == [
+        "X",
+        "REANA_ACCESS_TOKEN",
+    ]
 
 
 @pytest.mark.parametrize(

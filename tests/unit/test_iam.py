@@ -30,6 +30,7 @@ from septum.credentials.token import ANY_AUDIENCE, check_token, skew_warning
 from septum.errors import CredentialMissingError, IdentityError, SeptumError, TokenRefusedError, TokenUnfitError
 
 SECRET = "s3cret/with+odd=characters"
+HOUR = 3600.0
 
 
 def _check(text: object, **changes: Any) -> Any:
@@ -168,6 +169,47 @@ def test_scopes(granted: str, words: list[str]) -> None:
 def test_skew(seconds: float | None, count: int) -> None:
     """A clock that is more than a minute off is mentioned."""
     assert len(skew_warning(None if seconds is None else NOW + seconds, NOW)) == count
+
+
+@pytest.mark.parametrize("ahead_s", [-7200.0, -HOUR, HOUR, 7200.0])
+def test_life_by_the_issuers_clock(ahead_s: float) -> None:
+    """A token that was just issued lives as long as its issuer says, however wrong our clock is."""
+    token = _check(make_token(), now=NOW + ahead_s, issuer_time=NOW)
+
+    assert token.expires_at == NOW + ahead_s + HOUR
+    assert token.grant("x").ahead_s == token.ahead_s == ahead_s
+
+
+@pytest.mark.parametrize("seconds", [None, -60, 0, 60])
+def test_clocks_that_agree(seconds: float | None) -> None:
+    """What a slow answer or rounded seconds explain changes no date."""
+    token = _check(make_token(), issuer_time=None if seconds is None else NOW + seconds)
+
+    assert (token.expires_at, token.ahead_s) == (NOW + HOUR, 0)
+
+
+@pytest.mark.parametrize(
+    ("claims", "issuer_time"),
+    [
+        ({}, 0.0),
+        ({}, NOW - 61),
+        ({}, NOW + HOUR),
+        ({}, NOW + 1e9),
+        ({"iat": None}, NOW + 600),
+        ({"iat": "x"}, NOW + 99),
+    ],
+)
+def test_another_machines_clock(claims: dict[str, object], issuer_time: float) -> None:
+    """A date at which the token is not valid, or which cannot be compared with it, is not its issuer's clock."""
+    token = _check(make_token(**claims), issuer_time=issuer_time)
+
+    assert (token.expires_at, token.ahead_s) == (NOW + HOUR, 0)
+
+
+def test_issued_too_late() -> None:
+    """A token that has expired by both clocks is refused."""
+    with pytest.raises(TokenUnfitError, match="expired 0 s ago"):
+        _check(make_token(), now=NOW + HOUR, issuer_time=NOW + HOUR)
 
 
 DISCOVERY = {"issuer": ISSUER, "token_endpoint": ISSUER + "token"}
@@ -484,3 +526,13 @@ def test_skewed_clock_is_a_warning() -> None:
     client, _ = _client(answer(DISCOVERY), answer(TOKEN, date=NOW - 600))
 
     assert client.fetch(NOW).warnings == ("this machine's clock and the issuer's are 10 min 00 s apart",)
+
+
+def test_clock_ahead_by_the_life_of_a_token() -> None:
+    """A token that seems to have expired when it comes is taken, and counted from now."""
+    client, _ = _client(answer(DISCOVERY), answer(TOKEN, date=NOW))
+
+    grant = client.fetch(NOW + HOUR)
+
+    assert (grant.expires_at, grant.ahead_s) == (NOW + 2 * HOUR, HOUR)
+    assert grant.warnings == ("this machine's clock and the issuer's are 1 h 00 min apart",)

@@ -85,6 +85,39 @@ def test_renewed_at_half_life(open_with: Open, jitter: float, part: float, life_
     assert credentials.next_due(NOW + due_s) == pytest.approx(due_s, abs=0.1)
 
 
+@pytest.mark.parametrize("ahead_s", [-24 * HOUR, -HOUR, HOUR, 24 * HOUR])
+@pytest.mark.parametrize("after_s", [1.0, 0.44 * HOUR])
+def test_clock_that_jumps(open_with: Open, ahead_s: float, after_s: float) -> None:
+    """What was counted by the old clock is worth nothing: a new credential comes at once, and again after that."""
+    source = Source()
+    credentials = open_with(source)
+    elapsed = NOW + after_s
+
+    for number, source.ahead_s in enumerate([ahead_s, 0.0], 2):
+        now = elapsed + source.ahead_s
+        assert credentials.keep_fresh(now) == []
+        assert _content(credentials) == f"content-token-{number}"
+        assert credentials.held[Kind.TOKEN].expires_at == now + HOUR
+        assert credentials.next_due(now) == pytest.approx(HOUR / 2)
+        assert credentials.keep_fresh(now + 1) == []
+        assert source.given == number
+        elapsed += 10
+
+
+@pytest.mark.parametrize("jitter", [0.0, 1.0])
+@pytest.mark.parametrize("back_s", [1.0, 60.0, 600.0, 1500.0, 1800.0])
+@pytest.mark.parametrize("after_s", [1.0, 900.0, 1600.0])
+def test_clock_set_back_a_little(open_with: Open, jitter: float, back_s: float, after_s: float) -> None:
+    """However far the clock was set back, and when: the credential is renewed before it ends."""
+    source = Source()
+    credentials = open_with(source, jitter=jitter)
+
+    for elapsed in range(int(after_s), int(HOUR), 10):
+        credentials.keep_fresh(NOW + elapsed - back_s)
+
+    assert source.given > 1
+
+
 def test_jitter_is_drawn_anew(open_with: Open) -> None:
     """Two CI jobs that began together do not renew together for ever."""
     draws = iter([0.0, 1.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -121,7 +122,6 @@ def run_command(args: argparse.Namespace) -> int:
 def show_credentials(args: argparse.Namespace) -> int:
     """Print what the credentials of a cluster are."""
     from septum.credentials import obtain
-    from septum.units import show_duration
 
     with obtain(profile_of(args), environ=os.environ) as credentials:
         now = time.time()
@@ -133,7 +133,7 @@ def show_credentials(args: argparse.Namespace) -> int:
                     "credential": held.kind.value,
                     "source": held.source,
                     "identity": held.identity,
-                    "life_s": round(held.expires_at - now),
+                    "life_s": round(held.expires_at - now) if math.isfinite(held.expires_at) else None,
                     "renewed": held.renewable,
                 }
                 for held in found
@@ -147,7 +147,7 @@ def show_credentials(args: argparse.Namespace) -> int:
         renewed = "not renewed"
         if held.renewable:
             renewed = "renewed by whoever keeps it" if held.kept_by_others else "renewed in time"
-        say(f"{held.name}: {held.identity}; {held.source}; ends in {show_duration(held.expires_at - now)}, {renewed}")
+        say(f"{held.name}: {held.identity}; {held.source}; {held.life(now)}, {renewed}")
     for warning in warnings:
         _warn(warning)
     return 0

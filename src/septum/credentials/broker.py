@@ -143,6 +143,7 @@ class BrokerToken:
         scopes: What it shall allow.
         subject: For whom it must speak; empty for anybody.
         kind: For the access point or for storage.
+        wlcg: Whether it must be a token as HTCondor and storage of WLCG read them.
     """
 
     broker: Broker
@@ -151,6 +152,7 @@ class BrokerToken:
     scopes: list[str]
     subject: str = ""
     kind: Kind = Kind.TOKEN
+    wlcg: bool = True
 
     renewable: ClassVar = True
 
@@ -173,11 +175,12 @@ class BrokerToken:
             scopes=self.scopes,
             now=now,
             subject=self.subject,
+            wlcg=self.wlcg,
         )
         return token.grant(self.source)
 
     def _ask(self) -> object:
-        wanted = {"audience": self.audience, "scope": " ".join(self.scopes)}
+        wanted = {"audience": self.audience} | ({"scope": " ".join(self.scopes)} if self.scopes else {})
         if self.broker.shape == "exchange":
             return bearer_of(self.broker.exchange(wanted), urlsplit(self.broker.url).netloc, self.broker.clean)
         return _text(self.broker.ask(query=wanted), ("access_token", "token"), self.broker)

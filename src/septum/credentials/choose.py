@@ -36,6 +36,7 @@ def secret_variables(profile: Profile) -> list[str]:
     names = [
         profile.client_id_variable,
         profile.client_secret_variable,
+        profile.access_token_variable,
         *profile.proxy_variable.split(),
         profile.id_token_variable,
         profile.proxy_id_token_variable,
@@ -79,6 +80,7 @@ def make_known(profile: Profile, environ: Mapping[str, str]) -> None:
     """Let the redactor and the linter know the secrets in our environment, before anything else is done with them."""
     for name in (
         profile.client_secret_variable,
+        profile.access_token_variable,
         *profile.proxy_variable.split(),
         profile.id_token_variable,
         profile.proxy_id_token_variable,
@@ -119,6 +121,8 @@ def needed_variables(profile: Profile, environ: Mapping[str, str]) -> Iterator[t
         yield profile.client_secret_variable, _secret_of(profile)
     if profile.credentials == "broker":
         yield profile.id_token_variable, "GitLab's id_token for the broker of the token"
+    if profile.credentials == "access-token":
+        yield profile.access_token_variable, "the access token of REANA"
     if profile.proxy == "required" and profile.proxy_from == "variable":
         for name in profile.proxy_variable.split():
             yield name, "the X.509 proxy"
@@ -190,6 +194,12 @@ def _plain(environ: Mapping[str, str], name: str) -> str:
 def _tokens(profile: Profile, environ: Mapping[str, str], https: Https) -> Iterator[Provider]:
     from septum.credentials.provider import Kind
 
+    if profile.credentials == "access-token":
+        from septum.credentials.opaque import AccessToken
+
+        name = profile.access_token_variable
+        yield AccessToken(value=read_variable(environ, name), variable=name, server=profile.access_point)
+        return
     maker = {"iam-client": _iam, "broker": _token_broker, "bearer-token": _found}.get(profile.credentials)
     if maker is None:
         return
@@ -229,6 +239,7 @@ def _token_broker(
         audience=audience,
         scopes=scopes,
         subject=profile.expect_subject,
+        wlcg=profile.method != "reana",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -40,11 +41,12 @@ class Held:
         path: Its file.
         source: Where it came from.
         identity: For whom it speaks.
-        expires_at: Seconds since 1970.
+        expires_at: Seconds since 1970; infinite if nobody knows.
         renewable: Whether it will be replaced before it ends.
         kept_by_others: Whether that is somebody else's, who may or may not do so.
         life_s: How long it lives from when it was obtained.
         renew_at: When to renew it, in seconds since 1970.
+        ahead_s: How far this machine's clock was ahead of the issuer's; part of `expires_at`.
     """
 
     kind: Kind
@@ -56,12 +58,19 @@ class Held:
     kept_by_others: bool = False
     life_s: float = 0.0
     renew_at: float = 0.0
+    ahead_s: float = 0.0
     warned_below_s: float = float("inf")
 
     @property
     def name(self) -> str:
         """What people call it."""
         return _NAMES[self.kind]
+
+    def life(self, now: float) -> str:
+        """How long it lives from now, for people."""
+        if math.isinf(self.expires_at):
+            return "nothing in it says when it ends"
+        return f"ends in {show_duration(max(0.0, self.expires_at - now))}"
 
 
 class Credentials:
@@ -73,6 +82,7 @@ class Credentials:
         ca_file: CA certificates that are trusted beside the system's, or None.
         warnings: To be shown once, at the start.
         token_is_for_storage: Whether the access point's token may be shown to storage as well.
+        token_is_for_htcondor: Whether HTCondor's own commands may find it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,6 +91,7 @@ class Credentials:
         self.ca_file: Path | None = None
         self.warnings: list[str] = []
         self.token_is_for_storage = False
+        self.token_is_for_htcondor = True
 
     def file(self, kind: Kind) -> Path | None:
         """The file of a credential, if there is one."""
@@ -125,7 +136,7 @@ class Credentials:
         if auth != "both":
             # XRootD's client would try the other as well, and report the last failure only.
             found["XrdSecPROTOCOL"] = {"token": "ztn", "proxy": "gsi"}[auth]
-        if (access := self.token_file) is not None:
+        if self.token_is_for_htcondor and (access := self.token_file) is not None:
             found["_CONDOR_SCITOKENS_FILE"] = str(access)
         if (ticket := self.file(Kind.TICKET)) is not None:
             found["KRB5CCNAME"] = f"FILE:{ticket}"

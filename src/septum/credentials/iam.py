@@ -108,6 +108,7 @@ class IamClient:
             scopes=self.scopes,
             now=now,
             subject=self.subject,
+            issuer_time=answer.date,
         )
         token = replace(token, warnings=(*token.warnings, *skew_warning(answer.date, now)))
         return token.grant(self.source)

@@ -96,7 +96,7 @@ class Obtained(Credentials):
             try:
                 if not held.renewable:
                     warnings += self._watch(held, now)
-                elif now >= held.renew_at:
+                elif _is_due(held, now):
                     warnings += self._renew(self._providers[held.kind], held, now)
                 elif held.kind in self._failures:
                     # It is not tried at every call; but that it has expired is true until there is a new one.
@@ -131,6 +131,7 @@ class Obtained(Credentials):
             kept_by_others=grant.kept_by_others,
             life_s=life_s,
             renew_at=now + life_s * (low + (high - low) * self._jitter()),
+            ahead_s=grant.ahead_s,
         )
         self._failures.pop(provider.kind, None)
         self._write_manifest()
@@ -141,7 +142,9 @@ class Obtained(Credentials):
         held.renew_at = now + min(max(left_s / 8, held.life_s / 40, 1.0), _LONGEST_PAUSE_S)
         try:
             grant = provider.fetch(now)
-            if grant.expires_at <= held.expires_at and left_s <= 0 and held.kind in ESSENTIAL:
+            # Both by the clock of the issuer: ours may have jumped in between.
+            is_new = grant.expires_at - grant.ahead_s > held.expires_at - held.ahead_s
+            if not is_new and left_s <= 0 and held.kind in ESSENTIAL:
                 raise gone(held, left_s)
         except SeptumError as err:
             if left_s <= 0 and held.kind in ESSENTIAL:
@@ -149,7 +152,7 @@ class Obtained(Credentials):
                 raise
             reason = f"{provider.source} does not answer" if isinstance(err, IssuerUnavailableError) else err.what
             return [f"no new {held.name} yet ({reason}); {_left(left_s)}"]
-        if grant.expires_at <= held.expires_at:
+        if not is_new:
             # Whoever keeps the file has not renewed it yet; that is his, until it is late.
             late = left_s < _LATE * held.life_s
             return [f"the {held.name} ({held.source}) was not renewed; {_left(left_s)}"] if late else []
@@ -171,6 +174,11 @@ class Obtained(Credentials):
         ca_file = str(self.ca_file) if self.ca_file is not None else None
         text = json.dumps({"profile": self._fingerprint, "ca_file": ca_file, "credentials": entries})
         self._store.write(MANIFEST, text.encode())
+
+
+def _is_due(held: Held, now: float) -> bool:
+    """Whether to renew a credential, also when the clock was set back: it never had that much time until then."""
+    return now >= held.renew_at or held.renew_at - now > _RENEW_AT[1] * held.life_s + 1
 
 
 def _no_room(held: Held, error: OSError) -> SeptumError:
@@ -224,6 +232,7 @@ def obtain(
         credentials.token_is_for_storage = profile.credentials == "bearer-token" or any(
             scope.startswith("storage.") for scope in profile.scope
         )
+        credentials.token_is_for_htcondor = profile.method != "reana"
         credentials.warnings += warnings
         credentials.fetch_all(now)
         if credentials.shortest_life_s < _HASTY_S:
@@ -246,7 +255,7 @@ def fingerprint_of(profile: Profile) -> str:
             *("token_broker", "token_broker_kind", "id_token_variable", "proxy", "proxy_from", "proxy_variable"),
             *("proxy_broker", "proxy_broker_kind", "proxy_id_token_variable", "eos_broker", "eos_path"),
             *("eos_id_token_variable", "principal_variable", "keytab_variable", "password_variable"),
-            *("expect_subject", "expect_vo", "expect_fqan"),
+            *("expect_subject", "expect_vo", "expect_fqan", "method", "access_token_variable"),
         }
     )
 

@@ -31,10 +31,11 @@ class Grant:
 
     Args:
         content: The file's content. Secret.
-        expires_at: Seconds since 1970.
+        expires_at: Seconds since 1970, by this machine's clock; infinite if nobody knows.
         identity: For whom it speaks, short and without personal data.
         warnings: What is not as asked, and not fatal.
         kept_by_others: Whether renewing it is somebody else's, who may or may not do so.
+        ahead_s: How far this machine's clock is ahead of the one that `expires_at` was reckoned from.
     """
 
     content: bytes = field(repr=False)
@@ -42,6 +43,7 @@ class Grant:
     identity: str = ""
     warnings: tuple[str, ...] = ()
     kept_by_others: bool = False
+    ahead_s: float = 0.0
 
 
 class Provider(Protocol):

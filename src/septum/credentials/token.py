@@ -35,10 +35,11 @@ class Token:
 
     Args:
         value: The token.
-        expires_at: Seconds since 1970.
+        expires_at: Seconds since 1970, by this machine's clock.
         subject: Whom the issuer made it for; for a client its id.
         scopes: What it allows.
         warnings: What is not as asked, and not fatal.
+        ahead_s: How far this machine's clock is ahead of the issuer's; 0 if they agree.
     """
 
     value: Secret
@@ -46,6 +47,7 @@ class Token:
     subject: str
     scopes: frozenset[str]
     warnings: tuple[str, ...] = ()
+    ahead_s: float = 0.0
 
     def grant(self, source: str) -> Grant:
         """The token as a file without a line end: HTCondor and XRootD take a file as it is."""
@@ -54,6 +56,7 @@ class Token:
             expires_at=self.expires_at,
             identity=self.subject or source,
             warnings=self.warnings,
+            ahead_s=self.ahead_s,
         )
 
 
@@ -66,6 +69,8 @@ def check_token(
     now: float,
     subject: str = "",
     exact: bool = True,
+    issuer_time: float | None = None,
+    wlcg: bool = True,
 ) -> Token:
     """Compare a token with what was asked for.
 
@@ -77,6 +82,10 @@ def check_token(
         now: Seconds since 1970.
         subject: For whom it must speak; empty for anybody.
         exact: Whether a token that allows more than was asked for is refused; one that septum did not ask for is not.
+        issuer_time: The issuer's clock when it gave the token, in seconds since 1970; None if it is not known. Those
+            who judge the token have the time of the issuer, so how long it lives is counted from there.
+        wlcg: Whether it must follow the WLCG profile, by which HTCondor and storage know what it allows. What a token
+            allows in other services is theirs to say, in claims of their own.
 
     Raises:
         TokenUnfitError: It is another token; says in which claim.
@@ -90,9 +99,10 @@ def check_token(
     claims = _claims(value.reveal())
     if claims is None:
         raise _unfit("the access token's claims cannot be read", issuer)
-    expires_at = _check_claims(claims, issuer, audience, now)
-    granted = frozenset(str(claims["scope"]).split())
-    if exact and (more := sorted(granted - set(scopes))):
+    ahead_s = _ahead_s(claims, issuer_time, now)
+    expires_at = _check_claims(claims, issuer, audience, now - ahead_s, wlcg=wlcg) + ahead_s
+    granted = frozenset(str(claims.get("scope", "")).split())
+    if wlcg and exact and (more := sorted(granted - set(scopes))):
         raise _unfit(
             f"the token allows more than was asked for: {', '.join(more)}",
             issuer,
@@ -111,8 +121,18 @@ def check_token(
         expires_at=expires_at,
         subject=found,
         scopes=granted,
-        warnings=(*_scope_warnings(set(scopes), granted), *_length_warning(value)),
+        warnings=(*_scope_warnings(set(scopes), granted), *(_length_warning(value) if wlcg else ())),
+        ahead_s=ahead_s,
     )
+
+
+def end_of(text: str) -> float | None:
+    """When a token ends by its own word, in seconds since 1970; None if it is no JWT, or does not say."""
+    claims = _claims(text) if _JWT.fullmatch(text) else None
+    ends = (claims or {}).get("exp")
+    if not isinstance(ends, (int, float)) or isinstance(ends, bool) or not abs(ends) < _END_OF_TIME:
+        return None
+    return float(ends)
 
 
 def _form_problem(text: object) -> str:
@@ -144,7 +164,7 @@ def _claims(text: str) -> dict[str, Any] | None:
         return None
 
 
-def _check_claims(claims: dict[str, Any], issuer: str, audience: str, now: float) -> float:
+def _check_claims(claims: dict[str, Any], issuer: str, audience: str, now: float, *, wlcg: bool) -> float:
     if issuer and claims.get("iss") != issuer:
         hint = " Only the slash at the end differs." if str(claims.get("iss")).rstrip("/") == issuer.rstrip("/") else ""
         raise _unfit(
@@ -176,7 +196,7 @@ def _check_claims(claims: dict[str, Any], issuer: str, audience: str, now: float
             issuer,
             fix="Compare this machine's clock with the issuer's (date -u).",
         )
-    if claims.get("wlcg.ver") != _WLCG_VERSION or not isinstance(claims.get("scope"), str):
+    if wlcg and (claims.get("wlcg.ver") != _WLCG_VERSION or not isinstance(claims.get("scope"), str)):
         raise _unfit(
             "the token does not follow the WLCG profile, so HTCondor would not read it",
             issuer,
@@ -184,6 +204,17 @@ def _check_claims(claims: dict[str, Any], issuer: str, audience: str, now: float
             fix="Ask the issuer's admin to give the client the scope 'wlcg', and ask for it in the profile's 'scope'.",
         )
     return float(expires_at)
+
+
+def _ahead_s(claims: dict[str, Any], issuer_time: float | None, now: float) -> float:
+    """How far our clock is ahead of the issuer's; 0 for what a slow answer or rounded seconds explain."""
+    if issuer_time is None or not skew_warning(issuer_time, now):
+        return 0.0
+    begins, ends = claims.get("iat"), claims.get("exp")
+    if not isinstance(begins, (int, float)) or not isinstance(ends, (int, float)):
+        return 0.0
+    # A time at which the token is not valid is not the issuer's: some machine in between has put it there.
+    return now - issuer_time if begins - _CLOCK_SKEW_S <= issuer_time < ends else 0.0
 
 
 def _scope_warnings(asked: set[str], granted: frozenset[str]) -> list[str]:

@@ -140,7 +140,8 @@ def token(context: Context) -> Outcome:
     profile = context.need(PROFILE).profile
     _require_keys(context, profile)
     found, held, warnings = _one(context, Kind.TOKEN, {"credentials": profile.credentials})
-    text = f"{held.source}; for {profile.audience or 'any audience'}; {_life(context, held)}"
+    whom = held.identity if profile.credentials == "access-token" else f"for {profile.audience or 'any audience'}"
+    text = f"{held.source}; {whom}; {_life(context, held)}"
     if warnings:
         fix = "Ask the issuer's admin to let the client have them, or ask for less with SEPTUM_CLUSTER_SCOPE."
         return warning(text, cause="\n".join(warnings), fix=fix, value=found)
@@ -181,7 +182,7 @@ def proxy(context: Context) -> Outcome:
     profile = context.need(PROFILE).profile
     require_keys(context, "proxy-variable", "proxy-broker")
     found, held, warnings = _one(context, Kind.PROXY, {"proxy": profile.proxy})
-    need_s = run_time_s(context) + (profile.queue_time if profile.method == "htcondor" else 0)
+    need_s = run_time_s(context) + (profile.queue_time if profile.method != "local" else 0)
     found.require_life(context.clock(), need_s)
     text = f"{held.source}; {held.identity}; {_life(context, held)}"
     if held.identity == "no VO":
@@ -267,9 +268,13 @@ def _obtain(context: Context, changes: Mapping[str, Any]) -> Credentials:
 
 
 def _require_keys(context: Context, profile: Profile) -> None:
-    keys = {"iam-client": ("issuer", "audience", "scope"), "broker": ("token-broker", "audience", "scope")}
+    keys: dict[str, tuple[str, ...]] = {
+        "iam-client": ("issuer", "audience", "scope"),
+        "broker": ("token-broker", "audience", "scope"),
+    }
+    keys["access-token"] = ("access-token-variable",)
     require_keys(context, *keys.get(profile.credentials, ()))
 
 
 def _life(context: Context, held: Held) -> str:
-    return f"ends in {show_duration(max(0.0, held.expires_at - context.clock()))}"
+    return held.life(context.clock())
