@@ -93,6 +93,11 @@ ADVICE = MappingProxyType(
             "with the page in a browser, and the token's role: [Follow a pipeline](../how-to/follow-a-pipeline.md) has "
             "what each verb needs. A log or an artifact may also have been erased, or have expired."
         ),
+        "E017": (
+            "The message names the step or the rule, and its line. Serial and Snakemake workflows are translated: "
+            "[Run an analysis of REANA](../how-to/run-a-reana-analysis.md) has what becomes of them. For a Snakefile, "
+            "Snakemake must be installed where the plan is made: `pip install 'septum[snakemake]'`."
+        ),
         "E030": (
             "The message names the answer and what it may be. Answers stand in CI files, in Python and in names of "
             "files of the new repository, so they hold plain letters, digits and a few signs: "
@@ -106,6 +111,11 @@ ADVICE = MappingProxyType(
         "E032": (
             "Edit the files that the message names, between `<<<<<<<` and `>>>>>>>`, then `git add` and `git commit` "
             "them. `git reset --hard` gives the whole update up: everything was committed before."
+        ),
+        "E033": (
+            "The evidence has the difference, or what Snakemake cannot say. `septum export reana` brings its own files "
+            "up to date; one that somebody changed is replaced by `--force` alone. "
+            "[The page on the export](../how-to/export-to-reana.md) says what the files hold and what they leave out."
         ),
         "E040": (
             "The evidence has one line for each thing that differs. `septum gitlab setup --dry-run` shows what it "
@@ -220,6 +230,10 @@ ADVICE = MappingProxyType(
             "The access point's own words stand under the message. septum asks again for half a lease; if it stays, "
             "ask the site's administrators. The jobs go on, and a retried CI job finds them."
         ),
+        "E204": (
+            "A person, or the rules of retention of the REANA server, deleted the workflow or files of its workspace. "
+            "Run again; outputs that septum has fetched already stay."
+        ),
         "E210": (
             "The schedd's reason stands under the message. For a limit, ask for less under `resources:` or make fewer "
             "parts; for a requirement, set the attribute that the site wants by `SEPTUM_CLUSTER_ATTRIBUTES`."
@@ -228,6 +242,10 @@ ADVICE = MappingProxyType(
             "Others with the same account, or this run itself, hold all the places that the site gives. septum waits a "
             "day for room. If it never comes, look with `condor_q` whose jobs they are, and set the site's limit as "
             "`max-jobs-per-owner`, so that the run goes in waves from the beginning."
+        ),
+        "E212": (
+            "The numbers stand under the message. Old workflows of the account hold disk until they are deleted with "
+            "their workspaces: on the server's page, or with `septum sweep`. For CPU, only the site can give more."
         ),
         "E230": "Nothing has to be done. Start the CI job again to run the rest.",
         "E231": (

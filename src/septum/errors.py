@@ -117,6 +117,12 @@ class AdoptError(SeptumError):
     code, exit_code = "E015", 2
 
 
+class WorkflowError(PlanError):
+    """A workflow of REANA cannot be translated, or Snakemake is not there to read it; what it is about is named."""
+
+    code, exit_code = "E017", 2
+
+
 class AnswerError(SeptumError):
     """An answer to `septum new` is not one that it can take: an unknown choice, a name with signs that are not safe."""
 
@@ -133,6 +139,12 @@ class UpdateConflictError(SeptumError):
     """`septum update` has merged, and some lines were changed by both sides: they wait for a decision."""
 
     code, exit_code = "E032", 3
+
+
+class ExportError(SeptumError):
+    """The files of `septum export` are out of date, were changed by hand, or cannot say what the plan says."""
+
+    code, exit_code = "E033", 2
 
 
 class ImageTakenError(SeptumError):
@@ -309,6 +321,12 @@ class ClusterFailedError(ClusterUnreachableError):
     code, exit_code = "E203", 20
 
 
+class WorkflowGoneError(ClusterFailedError):
+    """A workflow of REANA, or a file of its workspace, is not there any more: deleted, pruned, or never made."""
+
+    code, exit_code = "E204", 20
+
+
 class SubmitRefusedError(SeptumError):
     """The schedd answered, and did not take the jobs: a limit, a requirement of the site, a transfer that broke."""
 
@@ -319,6 +337,12 @@ class NoRoomError(SubmitRefusedError):
     """The site has no room for more jobs of this account now; septum waits for room before it gives up."""
 
     code, exit_code = "E211", 21
+
+
+class QuotaExceededError(SubmitRefusedError):
+    """The account has used up what it may use of REANA's CPU or disk: the server takes nothing more of it."""
+
+    code, exit_code = "E212", 21
 
 
 class ClusterUnusableError(SeptumError):

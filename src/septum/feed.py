@@ -202,7 +202,7 @@ class Feeder:
 
     def _send(self, rows: Sequence[Row], sent: list[str]) -> None:
         """Submit parts, and note in `sent` which are in the queue; ends early where there is no room."""
-        most = min(self._profile.max_jobs_per_submission, self._profile.spool_batch)
+        most = self._profile.parts_per_submission
         while rows:
             chosen = self._submission(rows, most)
             try:

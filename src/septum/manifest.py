@@ -193,6 +193,7 @@ class Manifest:
         policies: The relaxed policies of the merge, by name.
         origin: Where the run comes from, by name, as far as known; see `septum.provenance.origin`.
         software: Versions of what took part, by name.
+        pages: Pages of a web server that show the jobs: what each shows, and its address.
         began_s: When the run began, `ended_s` when it was over; seconds since the epoch.
     """
 
@@ -215,6 +216,7 @@ class Manifest:
     parts: tuple[PartFacts, ...] = ()
     origin: Mapping[str, str] = field(default_factory=dict)
     software: Mapping[str, str] = field(default_factory=dict)
+    pages: Mapping[str, str] = field(default_factory=dict)
     began_s: float | None = None
     ended_s: float | None = None
 

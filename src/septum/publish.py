@@ -121,6 +121,7 @@ class Facts:
         began_s, ended_s: Of the run; seconds since the epoch.
         origin: Where the run comes from.
         software: Versions of what took part.
+        pages: Pages that show the jobs: what each shows, and its address.
     """
 
     rows: Sequence[Row]
@@ -132,6 +133,7 @@ class Facts:
     ended_s: float | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
     software: Mapping[str, str] = field(default_factory=dict)
+    pages: Mapping[str, str] = field(default_factory=dict)
 
 
 def publish(
@@ -293,6 +295,7 @@ def account(
         ),
         origin=facts.origin,
         software=facts.software,
+        pages=facts.pages,
         began_s=facts.began_s,
         ended_s=facts.ended_s,
     )

@@ -22,7 +22,7 @@ from septum.worker.sandbox import SHARED, WRAPPER, own_name, values_name, values
 
 _OWN = frozenset(
     {"lock", "plan.json", "receipt.json", "run.sqlite", "run.sqlite-journal"}
-    | {"send", "incoming", "outputs", "logs", "merge", "local"}
+    | {"send", "incoming", "outputs", "logs", "merge", "local", "reana"}
     | {"recorder", "recording", "kept"}
 )
 _TEMPORARY = (".plan.json.", ".receipt.json.")
@@ -37,7 +37,7 @@ class Receipt:
         plan: The plan's hash.
         cluster: The name or path of the profile.
         collector: `host:port`, and
-        schedd: the name of the schedd that took the jobs; empty for `local`.
+        schedd: the name of the schedd that took the jobs, or the host of the REANA server; empty for `local`.
         submitted_s: Seconds since the epoch.
         image_digest: `sha256:…` of the image that the registry had then, and
         image_id: of its content, which CVMFS names it by; empty if there is none, or if nobody knew.
@@ -143,7 +143,7 @@ class State:
 
     def drop_outputs(self) -> None:
         """Remove the outputs of the parts, once they are in the results; plan, ledger and logs stay."""
-        for name in ("outputs", "incoming", "merge", "local"):
+        for name in ("outputs", "incoming", "merge", "local", "reana"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def store_plan(self, plan: Plan, place: Callable[[InputFile], Path]) -> None:

@@ -59,6 +59,7 @@ class Job:
         state: Its state.
         hold_code: HTCondor's code, if it is held.
         since_s: How long it has been in this state, in seconds.
+        name: What the cluster calls it, where that is not made of the two numbers.
     """
 
     cluster: int
@@ -67,6 +68,12 @@ class Job:
     state: JobState
     hold_code: int | None = None
     since_s: int = 0
+    name: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What people find it by."""
+        return self.name or f"{self.cluster}.{self.proc}"
 
 
 class Sight(str, Enum):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from septum.errors import UsageError
 from septum.plan import Part, Plan
@@ -21,11 +21,13 @@ class Run:
         tag: Names the run in the queue: instance, project, pipeline, prefix and plan; see `run_tag`.
         plan: The plan.
         folder: The state folder, absolute.
+        image_digest: `sha256:…` of the plan's image, as its registry had it at submission; empty if nobody knew.
     """
 
     tag: str
     plan: Plan
     folder: Path
+    image_digest: str = ""
 
     @property
     def sent(self) -> Path:
@@ -190,6 +192,14 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Give back what the backend holds; jobs go on where they can."""
+
+
+@runtime_checkable
+class Paged(Protocol):
+    """A backend that shows its jobs on pages of a web server."""
+
+    def pages(self) -> Mapping[str, str]:
+        """The pages of all that this object has seen of the run: what each shows, and its address. Asks nobody."""
 
 
 def run_tag(plan: Plan, environ: Mapping[str, str], *, prefix: str = "") -> str:

@@ -76,6 +76,7 @@ def _add_check(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "submitted.",
         epilog=examples(
             ("septum cluster check infn-af", "whom the schedd takes us for"),
+            ("septum cluster check reana-cern", "whom REANA takes us for, and what is left of the quota"),
             ("septum cluster check clusters/mine.yaml --set call-deadline='30 s'", "with less patience"),
         ),
     )
@@ -153,7 +154,7 @@ def check_cluster(args: argparse.Namespace) -> int:
     if profile.method == "local":
         lines.append(("usable", "yes, on this machine"))
     else:
-        from septum.backends import htcondor
+        from septum.backends.access import ask
         from septum.credentials import obtain
 
         # HTCondor's client writes down the hosts it meets; that must not land in the user's folder.
@@ -163,7 +164,7 @@ def check_cluster(args: argparse.Namespace) -> int:
         ):
             lines.append(("identity", credentials.identity))
             warnings = credentials.warnings
-            lines += htcondor.check(profile, credentials, Path(folder))
+            lines += ask(profile, credentials, Path(folder)).lines
     answer({"lines": dict(lines), "warnings": warnings})
     table(lines, indent="")
     for warning in warnings:

@@ -89,7 +89,7 @@ def _show(swept: Swept, *, dry_run: bool, with_token: bool) -> None:
     if swept.strange:
         say(
             f"{count(len(swept.strange), 'job')} with a tag that septum did not write: kept, such as "
-            f"{swept.strange[0].cluster}.{swept.strange[0].proc}"
+            f"{swept.strange[0].shown}"
         )
     if swept.error is None and any(row.decision.undecided for row in swept.rows):
         say(f"{TOKEN} does not see all pipelines" if with_token else f"To see more pipelines, {TOKEN_FIX}")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _SHIPPED = Path(__file__).parent
 _FOLDER = "clusters"
+_HERE = "local"
 _ANNOTATION = {"value", "source", "date"}
 _LIST_HINT = "septum cluster list shows all profiles."
 
@@ -71,7 +72,11 @@ def load_profile(
     """
     file, shipped = _find(name_or_path, root)
     layers = _read_layers(file, shipped=shipped, root=root)
-    layers.overlay(_from_environment(environ), "variable")
+    variables = _from_environment(environ)
+    if shipped and file.stem == _HERE:
+        # A variable of the project counts for all its clusters; none of them makes another machine of this one.
+        variables.pop("method", None)
+    layers.overlay(variables, "variable")
     layers.overlay(_from_overrides(overrides or {}), "set")
     profile = validate(
         Profile, layers, error=ProfileError, fix="septum cluster show NAME lists all keys with their origin."

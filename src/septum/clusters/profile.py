@@ -5,67 +5,18 @@ It reads no file: `septum.clusters.catalog` finds a profile, and knows where eac
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from septum.clusters.consistent import problem_of
+from septum.clusters.forms import Line, Url, Variable, classad_expression, form, job_attributes
 from septum.validation import Duration, Model, Size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-_STRING = r'"(?:[^"\\]|\\.)*"'
-_LITERAL = re.compile(rf"{_STRING}|[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|true|false|undefined", re.IGNORECASE)
-_RESERVED = {"timerremove", "leavejobinqueue", "requirements", "cmd", "arguments", "args", "environment", "env", "iwd"}
-
-
-def _line(text: str) -> str:
-    # All texts of a profile can end in a submit description or in HTCondor's configuration, where a new line is a
-    # new command.
-    if not text.isprintable():
-        raise ValueError("must be one line without control characters")
-    return text
-
-
-def _form(pattern: str, example: str) -> Callable[[str], str]:
-    def check(text: str) -> str:
-        if text and not re.fullmatch(pattern, text):
-            raise ValueError(f"expected {example}, got {text!r}")
-        return text
-
-    return check
-
-
-def _no_dollar(text: str) -> str:
-    if "$" in text:
-        raise ValueError("must not hold '$', which HTCondor's submit language would expand")
-    return text
-
-
-def _expression(text: str) -> str:
-    """Refuse what could end the parentheses that septum puts around it."""
-    bare = re.sub(_STRING, "", _no_dollar(text))
-    depth = 0
-    for character in bare:
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if depth < 0:
-            break
-    if depth or '"' in bare or "//" in bare or "/*" in bare:
-        raise ValueError("must be one complete ClassAd expression: closed quotes and parentheses, no comment")
-    return text
-
-
-def _attributes(values: dict[str, str]) -> dict[str, str]:
-    for name, literal in values.items():
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            raise ValueError(f"{name!r} is not the name of an attribute; write it without '+' or 'MY.'")
-        if name.lower() in _RESERVED or name.lower().startswith("septum"):
-            raise ValueError(f"the attribute {name!r} is set by septum itself")
-        if not _LITERAL.fullmatch(_no_dollar(literal)):
-            raise ValueError(f'{name}: expected a number, true, false or a text in "…", got {literal!r}')
-    return values
+    from collections.abc import Mapping
 
 
 def _text(value: str) -> Any:
@@ -73,11 +24,8 @@ def _text(value: str) -> Any:
     return value
 
 
-Line = Annotated[str, AfterValidator(_line)]
-Variable = Annotated[Line, AfterValidator(_form(r"[A-Za-z_][A-Za-z0-9_]*", "the name of a variable"))]
-Url = Annotated[
-    Line, AfterValidator(_form(r"https://[A-Za-z0-9.-]+(?::\d+)?(?:/[^\s?#]*)?", "a URL that begins with https://"))
-]
+FLAVOURS = ("espresso", "microcentury", "longlunch", "workday", "tomorrow", "testmatch", "nextweek")
+"""CERN's names for how long a job may run, which REANA hands on to its HTCondor."""
 
 
 class Profile(Model):
@@ -87,22 +35,23 @@ class Profile(Model):
     model_config = ConfigDict(validate_default=True)
 
     name: Annotated[
-        Line, AfterValidator(_form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits, '.', '_' or '-'"))
+        Line, AfterValidator(form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits, '.', '_' or '-'"))
     ] = Field(min_length=1, description="The profile's name; by default the file's.")
     title: Line = Field(default="", description="The site in a few words.")
-    method: Literal["htcondor", "local"] = Field(
-        description="`htcondor` submits to a schedd; `local` runs the parts as processes of this machine."
+    method: Literal["htcondor", "local", "reana"] = Field(
+        description="`htcondor` submits to a schedd; `reana` runs the parts as the steps of workflows on a REANA "
+        "server; `local` runs them as processes of this machine."
     )
     usable: bool = Field(default=True, description="Whether this version of septum can use the cluster.")
     unusable_because: Line = Field(default="", description="Why not, if it cannot.")
     verified: Annotated[
-        Line, AfterValidator(_form(r"never|\d{4}-\d{2}-\d{2}", "a date such as 2026-11-22 or never"))
+        Line, AfterValidator(form(r"never|\d{4}-\d{2}-\d{2}", "a date such as 2026-11-22 or never"))
     ] = Field(default="never", description="The day it was last verified against the real site, or `never`.")
 
     collector: Annotated[
-        Line, AfterValidator(_form(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):\d{1,5}(?:\?sock=[\w-]+)?", "host:port"))
+        Line, AfterValidator(form(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):\d{1,5}(?:\?sock=[\w-]+)?", "host:port"))
     ] = Field(default="", description="`host:port` of the collector.")
-    schedd: Annotated[Line, AfterValidator(_form(r"[A-Za-z0-9._@-]+", "a name such as schedd.example.org"))] = Field(
+    schedd: Annotated[Line, AfterValidator(form(r"[A-Za-z0-9._@-]+", "a name such as schedd.example.org"))] = Field(
         default="",
         description="The schedd's name as the collector lists it. Always named: septum never takes just any schedd.",
     )
@@ -117,27 +66,66 @@ class Profile(Model):
         default="", description="Name of a CI variable, of type file or with the PEM text, that holds the same."
     )
 
-    credentials: Literal["iam-client", "broker", "bearer-token", "none"] = Field(
+    reana_server: Url = Field(
+        default="", description="`reana` only: the address of the server, without `/api`. Its certificate must be good."
+    )
+    reana_token_in: Literal["query", "header"] = Field(
+        default="query",
+        description="Where the server reads the token: `query` is the parameter `access_token` of its published API; "
+        "`header` is `Authorization: Bearer`, which servers with OIDC take.",
+    )
+    reana_compute_backend: Literal["kubernetes", "htcondorcern", "slurmcern"] = Field(
+        default="kubernetes", description="Which of the server's compute backends runs the parts."
+    )
+    reana_kerberos: bool = Field(
+        default=False,
+        description="Whether the parts get a Kerberos ticket, made from the keytab among the account's "
+        "secrets in REANA.",
+    )
+    reana_cvmfs: list[
+        Annotated[Line, AfterValidator(form(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+", "a repository such as cms.cern.ch"))]
+    ] = Field(default_factory=list, description="Repositories of CVMFS that the parts find below `/cvmfs`.")
+    reana_workspace: Literal["delete", "keep"] = Field(
+        default="delete",
+        description="What becomes of a workflow and its workspace when the outputs are fetched: they count for the "
+        "account's quota of disk.",
+    )
+    reana_htcondor_max_runtime: Annotated[
+        Line, AfterValidator(form(rf"[1-9]\d*|{'|'.join(FLAVOURS)}", f"seconds, or one of {', '.join(FLAVOURS)}"))
+    ] = Field(
+        default="",
+        description="`htcondorcern` only: what a job may run there; if empty, what `resources: time` says.",
+    )
+    reana_slurm_partition: Annotated[Line, AfterValidator(form(r"[A-Za-z0-9_.-]+", "the name of a partition"))] = Field(
+        default="", description="`slurmcern` only: the partition; the server's own if empty."
+    )
+
+    credentials: Literal["iam-client", "broker", "bearer-token", "access-token", "none"] = Field(
         default="none",
         description="Where the token comes from: `iam-client` asks an IAM as one of its clients; `broker` gives "
-        "GitLab's `id_tokens` for it; `bearer-token` takes what is there, in WLCG's order.",
+        "GitLab's `id_tokens` for it; `bearer-token` takes what is there, in WLCG's order; `access-token` is one that "
+        "REANA has made, in a CI variable.",
+    )
+    access_token_variable: Variable = Field(
+        default="REANA_ACCESS_TOKEN",
+        description="Name of the CI variable with that access token. Nothing in it says when it ends.",
     )
     issuer: Url = Field(
         default="", description="The token issuer, exactly as in its tokens: a slash at the end counts."
     )
-    audience: Annotated[Line, AfterValidator(_form(r"\S+", "one audience without spaces"))] = Field(
+    audience: Annotated[Line, AfterValidator(form(r"\S+", "one audience without spaces"))] = Field(
         default="",
         description="Whom the token is for. Always asked for: without, an issuer makes a token for every service.",
     )
-    scope: list[Annotated[Line, AfterValidator(_form(r"\S+", "one scope without spaces"))]] = Field(
+    scope: list[Annotated[Line, AfterValidator(form(r"\S+", "one scope without spaces"))]] = Field(
         default_factory=list, description="What the token shall allow. Always asked for: without, it allows everything."
     )
-    storage_audience: Annotated[Line, AfterValidator(_form(r"\S+", "one audience without spaces"))] = Field(
+    storage_audience: Annotated[Line, AfterValidator(form(r"\S+", "one audience without spaces"))] = Field(
         default="",
         description="Whom a second token is for, which the commands of `septum credentials run` read and write storage "
         "with. None is asked for if this is empty.",
     )
-    storage_scope: list[Annotated[Line, AfterValidator(_form(r"\S+", "one scope without spaces"))]] = Field(
+    storage_scope: list[Annotated[Line, AfterValidator(form(r"\S+", "one scope without spaces"))]] = Field(
         default_factory=list, description="What that token shall allow, such as `storage.read:/store`."
     )
     client_auth: Literal["basic", "post", "private-key-jwt"] = Field(
@@ -170,7 +158,7 @@ class Profile(Model):
         "that `X509_USER_PROXY` names.",
     )
     proxy_variable: Annotated[
-        Line, AfterValidator(_form(r"[A-Za-z_]\w*(?: [A-Za-z_]\w*)*", "names of variables, with spaces between"))
+        Line, AfterValidator(form(r"[A-Za-z_]\w*(?: [A-Za-z_]\w*)*", "names of variables, with spaces between"))
     ] = Field(
         default="X509_PROXY",
         description="Name of the CI variable with the proxy: base64, PEM, or of type file. Of several, with spaces "
@@ -209,19 +197,19 @@ class Profile(Model):
         description="The site's program that writes what `MY.SendCredential` sends, such as "
         "`/usr/bin/batch_krb5_credential`; empty for the ticket itself.",
     )
-    job_tokens: list[Annotated[Line, AfterValidator(_form(r"[A-Za-z]\w*", "the name of a service"))]] = Field(
+    job_tokens: list[Annotated[Line, AfterValidator(form(r"[A-Za-z]\w*", "the name of a service"))]] = Field(
         default_factory=list,
         description="Services whose tokens the access point gives to the jobs and renews (`use_oauth_services`).",
     )
 
     expect_subject: Line = Field(default="", description="The subject that the token must have; any if empty.")
-    expect_account: Annotated[Line, AfterValidator(_form(r"[^\s@]+(?:@[^\s@]+)?", "an account"))] = Field(
+    expect_account: Annotated[Line, AfterValidator(form(r"[^\s@]+(?:@[^\s@]+)?", "an account"))] = Field(
         default="", description="The account that the schedd must take us for, with or without `@domain`; any if empty."
     )
-    expect_vo: Annotated[Line, AfterValidator(_form(r"[A-Za-z0-9][A-Za-z0-9.-]*", "the name of a VO"))] = Field(
+    expect_vo: Annotated[Line, AfterValidator(form(r"[A-Za-z0-9][A-Za-z0-9.-]*", "the name of a VO"))] = Field(
         default="", description="The VO whose attributes the proxy must carry; any, or none, if empty."
     )
-    expect_fqan: Annotated[Line, AfterValidator(_form(r"/\S+", "a group or role, /cms/Role=production"))] = Field(
+    expect_fqan: Annotated[Line, AfterValidator(form(r"/\S+", "a group or role, /cms/Role=production"))] = Field(
         default="", description="A group or role that the proxy must carry; any if empty."
     )
     queue_time: Duration = Field(
@@ -239,7 +227,7 @@ class Profile(Model):
         "`image-prefix`, as on CVMFS; `docker` is `docker://…`, which each worker pulls; `sif` is the file "
         "`NAME_TAG.sif` below `image-prefix`. A path or a URL stays as it is.",
     )
-    image_prefix: Annotated[Line, AfterValidator(_form(r"/[A-Za-z0-9._@+:=~/-]*", "an absolute path"))] = Field(
+    image_prefix: Annotated[Line, AfterValidator(form(r"/[A-Za-z0-9._@+:=~/-]*", "an absolute path"))] = Field(
         default="/cvmfs/unpacked.cern.ch/", description="The folder that `image-form` speaks of."
     )
     image_digest: Literal["if-known", "required"] = Field(
@@ -247,11 +235,11 @@ class Profile(Model):
         description="Whether a run whose image nobody knows by its digest may be submitted: its registry is asked at "
         "submission, and every part is held to the answer.",
     )
-    attributes: Annotated[dict[Line, Line], AfterValidator(_attributes)] = Field(
+    attributes: Annotated[dict[Line, Line], AfterValidator(job_attributes)] = Field(
         default_factory=dict,
         description="Job attributes that the site wants: a name without `+`, and a ClassAd literal (a text in quotes).",
     )
-    requirements: Annotated[Line, AfterValidator(_expression)] = Field(
+    requirements: Annotated[Line, AfterValidator(classad_expression)] = Field(
         default="", description="A ClassAd expression that a slot must fulfil."
     )
 
@@ -301,18 +289,26 @@ class Profile(Model):
     default_time: Duration = Field(default=_text("3 h"), description="Run time of a job that names none.")
     default_cpus: int = Field(default=1, ge=1, description="Cores of a job that names none.")
 
+    @property
+    def access_point(self) -> str:
+        """Who takes the jobs: the schedd's name, or host and port of the REANA server; empty for this machine."""
+        return urlsplit(self.reana_server).netloc if self.method == "reana" else self.schedd
+
+    @property
+    def parts_per_submission(self) -> int:
+        """How many jobs one submission makes at most; a schedd drops the whole batch whose files did not arrive."""
+        htcondor = self.method == "htcondor"
+        return min(self.max_jobs_per_submission, self.spool_batch) if htcondor else self.max_jobs_per_submission
+
+    @property
+    def starts_images(self) -> bool:
+        """Whether the parts run in the image of the plan, by whatever means."""
+        return self.method == "reana" or (self.method == "htcondor" and self.image_method != "none")
+
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
-        if self.poll_floor > self.poll_ceiling:
-            raise ValueError("'poll-floor' is longer than 'poll-ceiling'")
-        if self.method == "htcondor" and self.lease < 2 * self.update_interval:
-            raise ValueError("'lease' must be at least twice 'update-interval', or running jobs remove themselves")
-        if self.storage_audience and self.credentials == "none":
-            raise ValueError("'storage-audience' asks for a token, and 'credentials' is none")
-        if self.image_method != "none" and self.image_form != "docker" and not self.image_prefix:
-            raise ValueError(f"'image-prefix' must say where the images are, since 'image-form' is {self.image_form}")
-        if not self.usable and not self.unusable_because:
-            raise ValueError("'unusable-because' must say why, since 'usable' is false")
+        if problem := problem_of(self):
+            raise ValueError(problem)
         return self
 
 
@@ -354,10 +350,15 @@ def missing_keys(profile: Profile) -> list[str]:
     needed = set()
     if profile.method == "htcondor":
         needed |= {"collector", "schedd"}
+    if profile.method == "reana":
+        needed |= {"reana-server"}
+    if profile.credentials == "access-token":
+        needed |= {"access-token-variable"}
     if profile.credentials == "iam-client":
         needed |= {"issuer", "audience", "scope", "client-id-variable", "client-secret-variable"}
     if profile.credentials == "broker":
-        needed |= {"token-broker", "audience", "scope", "id-token-variable"}
+        needed |= {"token-broker", "audience", "id-token-variable"}
+        needed |= {"scope"} if profile.method == "htcondor" else set()
     if profile.storage_audience:
         needed |= {"storage-scope"}
     if profile.proxy != "no":

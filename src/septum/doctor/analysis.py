@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from septum.doctor.report import Outcome, Skip, ok
 from septum.doctor.runner import Context, Key
-from septum.errors import ConfigError, PlanError
+from septum.errors import PlanError
 from septum.units import count
 
 if TYPE_CHECKING:
@@ -21,14 +21,12 @@ PROFILE: Key[LoadedProfile] = Key("profile")
 
 def read_config(context: Context) -> Outcome:
     """`septum.yaml` can be read and is valid."""
-    from septum import yamltext
-    from septum.config import Analysis
-    from septum.validation import validate
+    from septum.stages.reading import config_of, read_analysis
 
-    path = context.options.config
+    path = config_of(context.options)
     if not context.asked.needs_config and not path.exists():
         raise Skip(f"there is no {path} here, so only the cluster is looked at")
-    analysis = validate(Analysis, yamltext.read(path, ConfigError, str(path)), error=ConfigError)
+    analysis = read_analysis(context.options)
     return ok(f"valid: {path.absolute()}", analysis)
 
 

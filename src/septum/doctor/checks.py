@@ -39,6 +39,8 @@ def _in_gitlab(context: Context) -> bool:
 
 _hosts = _of_profile(lambda profile: profile.method != "local" or uses_secrets(profile))
 _secrets = _of_profile(uses_secrets)
+_remote = _of_profile(lambda profile: profile.method != "local")
+_reana = _of_profile(lambda profile: profile.method == "reana")
 _condor = _of_profile(lambda profile: profile.method == "htcondor")
 _iam = _of_profile(lambda profile: profile.credentials == "iam-client")
 _token = _of_profile(lambda profile: profile.credentials != "none")
@@ -51,7 +53,7 @@ PROBES = (
     Probe(name="septum.yaml", group="analysis", run=analysis.read_config),
     Probe(name="plan", group="analysis", run=analysis.plan, after=("septum.yaml",)),
     Probe(name="profile", group="cluster", run=analysis.profile),
-    Probe(name="values", group="cluster", run=analysis.values, applies=_condor, needs=("profile",)),
+    Probe(name="values", group="cluster", run=analysis.values, applies=_remote, needs=("profile",)),
     Probe(name="sent files", group="cluster", run=analysis.sent, needs=("plan",), after=("profile",)),
     Probe(name="debug trace", group="GitLab", run=ci.debug_trace, after=("profile",)),
     Probe(name="branch", group="GitLab", run=ci.branch, applies=_in_gitlab, after=("profile",)),
@@ -80,6 +82,13 @@ PROBES = (
         run=cluster.schedd,
         applies=_condor,
         needs=("profile", "bindings", "collector", "token", "Kerberos"),
+    ),
+    Probe(
+        name="REANA",
+        group="access point",
+        run=cluster.reana,
+        applies=_reana,
+        needs=("profile", "CA", "token"),
     ),
     Probe(name="grid CAs", group="storage", run=storage.grid_authorities, after=("profile", "plan")),
     Probe(name="storage", group="storage", run=storage.storage, after=("profile", "plan", *_CREDENTIALS)),

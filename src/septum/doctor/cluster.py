@@ -1,4 +1,4 @@
-"""The access point: HTCondor's bindings, the collector, and what the schedd says to us."""
+"""The access point: HTCondor's bindings, the collector, and what the schedd says to us; or the REANA server."""
 
 from __future__ import annotations
 
@@ -71,6 +71,17 @@ def schedd(context: Context) -> Outcome:
             _add_what_is_known(error, context, profile)
             raise
     return ok(f"{profile.schedd} takes us for {found['account']}, and would take jobs; {_version(found['version'])}")
+
+
+def reana(context: Context) -> Outcome:
+    """The server's certificate is good, it takes the token, and offers the compute backend; what quota is left."""
+    from septum.backends.access import ask
+
+    require_keys(context, "reana-server")
+    profile = context.need(PROFILE).profile
+    profile = profile.model_copy(update={"call_deadline": min(_PING_S, profile.call_deadline)})
+    found = ask(profile, together(context), Path())
+    return ok(f"{found.sentence}; {profile.reana_compute_backend}" + (f"; REANA {found.version}" * bool(found.version)))
 
 
 def _version(text: str) -> str:

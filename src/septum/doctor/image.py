@@ -65,7 +65,7 @@ def path(context: Context) -> Outcome | None:
     if not text or loaded is None:
         return None
     profile = loaded.profile
-    if profile.image_method == "none":
+    if not profile.starts_images:
         if profile.method == "local":
             return ok(f"{profile.name} starts no images: the parts run as they are here")
         return warning(

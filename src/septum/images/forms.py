@@ -73,9 +73,11 @@ def worker_image(text: str | None, profile: Profile) -> str:
     Raises:
         ImageNameError: The text is not the name of an image.
     """
-    if not text or profile.image_method == "none":
+    if not text or not profile.starts_images:
         return ""
     image = parse_image(text)
+    if profile.method == "reana":
+        return _container(image)
     if image.kind == "artifact":
         return f"oras://{image.text}"
     if image.reference is None:
@@ -84,6 +86,23 @@ def worker_image(text: str | None, profile: Profile) -> str:
         return docker_url(image.reference)
     form = unpacked_path if profile.image_form == "unpacked" else sif_path
     return form(image.reference, profile.image_prefix)
+
+
+def _container(image: Image) -> str:
+    """The name for `container:` of a rule: of an image in a registry; or a path on CVMFS.
+
+    Raises:
+        ImageNameError: The image is of a kind that REANA does not start.
+    """
+    if image.kind == "path" and image.text.startswith("/cvmfs/"):
+        return image.text
+    if image.kind not in {"path", "artifact"} and image.reference is not None:
+        return image.reference.pinned
+    raise ImageNameError(
+        f"image: REANA does not start {image.text!r}",
+        evidence="it starts images of registries; on htcondorcern and slurmcern also those of /cvmfs/unpacked.cern.ch",
+        fix="name an image of a registry, such as docker.io/library/python:3.12",
+    )
 
 
 def submit_commands(name: str, profile: Profile) -> dict[str, str]:

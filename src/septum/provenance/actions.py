@@ -98,13 +98,24 @@ def _run(subject: Subject) -> Iterator[Entity]:
         type="Place",
         properties={
             "name": manifest.cluster,
-            "description": f"jobs by the schedd {manifest.schedd}" if manifest.schedd else "",
+            "description": _place_of_jobs(manifest),
         },
     )
     if pipeline:
         yield Entity(id=pipeline, type="WebPage", properties={"name": f"pipeline {origin.get('pipeline', '')}".strip()})
     if manifest.image:
         yield _image(manifest.image, manifest.image_digest)
+
+
+def _place_of_jobs(manifest: Manifest) -> str:
+    if not manifest.schedd:
+        return ""
+    by_reana = "reana" in manifest.software or manifest.pages
+    return (
+        f"steps of workflows on the REANA server {manifest.schedd}"
+        if by_reana
+        else f"jobs by the schedd {manifest.schedd}"
+    )
 
 
 def _story(subject: Subject) -> str:

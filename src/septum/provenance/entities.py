@@ -46,6 +46,7 @@ _HOMES = MappingProxyType(
         "numpy": "https://numpy.org",
         "uproot": "https://github.com/scikit-hep/uproot5",
         "htcondor": "https://htcondor.org",
+        "reana": "https://www.reana.io",
         "hadd": "https://root.cern",
         "ROOT": "https://root.cern",
     }

@@ -170,12 +170,20 @@ def _check_others(jobs: Sequence[str], needs: Needs) -> None:
 def _profiles(needs: Needs, folder: Path) -> list[Profile]:
     from septum.clusters.catalog import load_profile
 
-    found = []
-    for name, config in needs.clusters:
-        profile = load_profile(name, environ={}, root=(folder / config).parent, complete=False).profile
-        if profile.method != "local":
-            check(profile)
-            found.append(profile)
+    known = [
+        load_profile(name, environ={}, root=(folder / config).parent, complete=False).profile
+        for name, config in needs.clusters
+    ]
+    found = [profile for profile in known if profile.method != "local"]
+    for profile in found:
+        check(profile)
+    reana = next((profile.name for profile in found if profile.method == "reana"), "")
+    if reana and len(found) < len(known):
+        # The variables that put the pool in its place would put it in the place of this machine, too.
+        raise UsageError(
+            f"rehearse: the pipeline runs on {reana} and on this machine; the pool would take the place of both",
+            fix="rehearse one of them: --cluster local; or --jobs with the CI jobs of one cluster",
+        )
     return found
 
 

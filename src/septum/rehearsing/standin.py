@@ -69,6 +69,7 @@ def stand_in(profiles: Sequence[Profile], pool: PoolFacts) -> dict[str, str]:
         Only those variables that change something: the others would show up in every look at a profile.
     """
     wanted = {
+        "method": "htcondor",
         "collector": pool.collector,
         "schedd": SCHEDD,
         "authentication": "scitokens",

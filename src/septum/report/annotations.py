@@ -21,7 +21,7 @@ _MAX_URL = 1000
 
 
 def text(material: Material, *, folder: PurePath, environ: Mapping[str, str]) -> str:
-    """Links to the page, to the results, to where they were published, and to the reference.
+    """Links to the page, to the workflows on REANA, to the results, to where they were published, and to the reference.
 
     Args:
         material: What is shown.
@@ -44,6 +44,8 @@ def text(material: Material, *, folder: PurePath, environ: Mapping[str, str]) ->
 def _links(material: Material, folder: PurePath, environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     manifest, comparison = material.manifest, material.comparison
     yield "Report", "Report: verdict, plots, yields, failures", artifact_link(environ, folder, page.NAME)
+    for shown, url in manifest.pages.items():
+        yield "REANA", f"REANA workflow {shown}", web_link(url)
     for result in manifest.results:
         name = result.file.rsplit("/", 1)[-1]
         if result.url:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from septum.errors import CancelledError, StateError
 from septum.ledger import ENDED
+from septum.stages.pages import tell_cancelled
 from septum.stages.wiring import (
     Options,
     Say,
@@ -44,6 +45,7 @@ def cancel(options: Options, say: Say) -> int:
     if state.ledger_path.is_file():
         with state.open_ledger() as ledger:
             ledger.note(ENDED, CancelledError.code)
+    tell_cancelled(options, say)
     return removed
 
 

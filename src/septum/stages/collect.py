@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from septum.errors import (
 from septum.ledger import ENDED
 from septum.plan import Plan
 from septum.signals import noting_signals, removing_on_signal
+from septum.stages.pages import StatusOfRun, note_pages, pages_of, software_of
 from septum.stages.wiring import (
     Options,
     Say,
@@ -82,8 +83,10 @@ def collect(options: Options, say: Say, clock: Clock) -> Collected:
         SeptumError: There is no result; the result folder says why and holds nothing that looks whole.
         HandedOver: The sums are made, and a framework's own merge is to be run elsewhere.
     """
-    with State(options.state).locked():
-        return _collect_locked(options, say, clock)
+    with State(options.state).locked(), StatusOfRun(options, say) as status:
+        collected = _collect_locked(options, say, clock)
+        status.error = collected.error
+        return collected
 
 
 def is_collected(options: Options) -> bool:
@@ -106,7 +109,7 @@ def _collect_locked(options: Options, say: Say, clock: Clock) -> Collected:
     if receipt.plan != plan.hash:
         raise StateError("receipt: it belongs to another plan", fix="submit this plan first with 'septum submit'")
     check_cluster(receipt, profile, options)
-    run = state.run(plan, receipt.tag)
+    run = replace(state.run(plan, receipt.tag), image_digest=receipt.image_digest)
     with state.open_ledger() as ledger:
         # Before anything is cleared: the results of a run that has been collected must stay.
         ledger.begin(plan_hash=plan.hash, tag=receipt.tag, parts=(part.id for part in plan.parts), now_s=clock.now())
@@ -210,7 +213,8 @@ def _facts_of(
         began_s=ledger.began_s(),
         ended_s=clock.now(),
         origin=origin(options.environ, folder=options.root, own=[options.state, options.result]),
-        software=software(),
+        software={**software(), **software_of(ledger)},
+        pages=pages_of(ledger),
     )
 
 
@@ -284,6 +288,8 @@ def _collect(
         except _HOPELESS:
             _clean_queue(backend, say)
             raise
+        finally:
+            note_pages(backend, ledger)  # there may be new ones: of parts that were submitted again
         if outcome.error is not None and not outcome.results:
             _clear_up(backend, outcome, options, say)
             raise outcome.error
@@ -357,7 +363,7 @@ def _find(run: Run, ledger: Ledger, profile: Profile, options: Options, say: Say
     if not known:
         raise StateError(
             f"receipt: there is none in {run.folder}, and the cluster knows no job of this run",
-            evidence=f"looked for {run.tag} at {profile.schedd}, in queue and history",
+            evidence=f"looked for {run.tag} at {profile.access_point}, in queue and history",
             fix="submit first with 'septum submit'",
         )
     say(f"the receipt is lost; the cluster knows {known} of {len(run.plan.parts)} parts of {run.tag}")

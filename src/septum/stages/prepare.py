@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from septum.assembly import choose
 from septum.errors import PlanError, PrepareError
 from septum.plan import Plan
-from septum.stages.reading import read_analysis
+from septum.stages.reading import config_of, read_analysis
 from septum.stages.record import RECORDING, below, captured_plan, record
 from septum.stages.wiring import Options, Say, load_profile, refuse_unfinished, secret_names
 from septum.state import State
@@ -18,21 +19,22 @@ if TYPE_CHECKING:
     from septum.config import Analysis
 
 
-def make_plan(options: Options, *, only: str | None = None) -> Plan:
+def make_plan(options: Options, *, only: str | None = None, say: Say | None = None) -> Plan:
     """Read `septum.yaml` and make the plan; writes nothing.
 
     Args:
         options: The options.
         only: Which parts to keep, see `septum.assembly.choose`; all without.
+        say: Takes lines for people: what is not taken over of a workflow of REANA.
 
     Raises:
         ConfigError: `septum.yaml` is wrong.
         PlanError: No complete plan follows from it.
     """
-    return _plan_of(read_analysis(options), options, only)
+    return _plan_of(read_analysis(options), options, only, say)
 
 
-def _plan_of(analysis: Analysis, options: Options, only: str | None) -> Plan:
+def _plan_of(analysis: Analysis, options: Options, only: str | None, say: Say | None) -> Plan:
     from septum import planning
 
     if analysis.framework is not None:
@@ -41,8 +43,30 @@ def _plan_of(analysis: Analysis, options: Options, only: str | None) -> Plan:
             fix="septum prepare",
         )
     own = [name for name in (below(options.state, options.root), below(options.result, options.root)) if name]
-    plan = planning.make_plan(analysis, options.root, image=options.image, leave_out=own)
+    if analysis.reana is not None:
+        plan = _imported(analysis, options, own, say)
+    else:
+        plan = planning.make_plan(analysis, options.root, image=options.image, leave_out=own)
     return choose(plan, only) if only is not None else plan
+
+
+def _imported(analysis: Analysis, options: Options, leave_out: Sequence[str], say: Say | None) -> Plan:
+    """The plan of a workflow of REANA."""
+    from septum.assembly import publish_of
+    from septum.environment import for_user_code
+    from septum.reana.importing import make_imported_plan
+
+    profile = load_profile(options, complete=False)
+    # A Snakefile is a program of the user.
+    environ = for_user_code(options.environ, secrets=secret_names(publish_of(analysis), profile))
+    made = make_imported_plan(analysis, options.root, image=options.image, leave_out=leave_out, environ=environ)
+    if say is not None:
+        config = config_of(options)
+        if config != options.config:
+            say(f"there is no {options.config}: {config} says what runs")
+        for note in made.notes:
+            say(f"reana: {note}")
+    return made.plan
 
 
 def prepare(options: Options, say: Say, *, only: str | None = None, recorded: bool = False) -> Plan:
@@ -74,7 +98,7 @@ def prepare(options: Options, say: Say, *, only: str | None = None, recorded: bo
         refuse_unfinished(state)
         if analysis.framework is None:
             _run_preparation(analysis, profile, options, say)
-            plan, place = _plan_of(analysis, options, only), files.below(options.root)
+            plan, place = _plan_of(analysis, options, only, say), files.below(options.root)
         else:
             if not recorded:
                 state.clear()

@@ -1,9 +1,10 @@
-"""Reads `septum.yaml`, or what a component says instead of one."""
+"""Reads `septum.yaml`, or what stands for one: a `reana.yaml`, or what a component says."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from septum.components.environment import COMPONENT
@@ -31,8 +32,18 @@ class _Tree:
         return str(self.origin.where(path))
 
 
+def config_of(options: Options) -> Path:
+    """The file that says what runs: where there is no `septum.yaml`, a `reana.yaml` in its place."""
+    if options.config.name != "septum.yaml" or options.config.exists():
+        return options.config
+    from septum.reana.specification import FILE
+
+    instead = options.config.with_name(FILE)
+    return instead if instead.is_file() else options.config
+
+
 def read_analysis(options: Options) -> Analysis:
-    """The values of `septum.yaml`; with the component of a framework that septum knows, also without one.
+    """The values of `septum.yaml`, or of a `reana.yaml` without one; with a component for a framework, also of none.
 
     Raises:
         ConfigError: It is wrong, or there is none.
@@ -44,7 +55,14 @@ def read_analysis(options: Options) -> Analysis:
     environ = options.environ
     named = environ.get(COMPONENT, "").partition("@")[0]
     if named != mkshapesrdf.NAME:
-        return validate(Analysis, yamltext.read(options.config, ConfigError, str(options.config)), error=ConfigError)
+        config = config_of(options)
+        document = yamltext.read(config, ConfigError, str(config))
+        # No key of septum.yaml is called so, and no file of REANA is without it.
+        if isinstance(document.data, dict) and "workflow" in document.data:
+            return validate(
+                Analysis, _Tree(name=str(config), data={"reana": config.name}, origin=document), error=ConfigError
+            )
+        return validate(Analysis, document, error=ConfigError)
     own = {"known": named, "folder": environ["SEPTUM_FOLDER"], "configs": environ["SEPTUM_CONFIGS"]}
     origin: Any = None
     if options.config.is_file():

@@ -12,6 +12,7 @@ from septum.feed import PILOT, Feeder
 from septum.ledger import ENDED
 from septum.plan import Plan
 from septum.signals import removing_on_signal
+from septum.stages.pages import REANA_VERSION, note_pages
 from septum.stages.wiring import (
     Options,
     Say,
@@ -82,10 +83,12 @@ def _submit(options: Options, say: Say, clock: Clock) -> Submitted:
     _announce_image(plan, profile, say)
     resolved = _resolve_image(plan, profile, options, say)
     image_id = resolved.image_id if resolved is not None else ""
-    state.write_values(plan, image=image_on_worker(plan, profile), image_id=image_id)
+    image = image_on_worker(plan, profile)
+    state.write_values(plan, image=image, image_id=image_id if image else "")
     receipt = make_receipt(plan, tag, profile, options, now_s=clock.now())
     if resolved is not None:
         receipt = replace(receipt, image_digest=resolved.digest, image_id=image_id, image_unknown=resolved.unknown)
+        run = replace(run, image_digest=resolved.digest)
     with state.open_ledger() as ledger:
         ledger.begin(plan_hash=plan.hash, tag=tag, parts=(part.id for part in plan.parts), now_s=clock.now())
         _check_earlier(state, ledger, plan, profile, options)
@@ -100,7 +103,7 @@ def _submit(options: Options, say: Say, clock: Clock) -> Submitted:
         with open_credentials(profile, options, say) as supervisor:
             supervisor.credentials.require_life(clock.now(), _needed_s(plan, profile) + options.gap_s)
             lint_sent(plan, sorted(run.sent.glob("*.tar*")))
-            _check_access(profile, supervisor.credentials, run, say)
+            _check_access(profile, supervisor.credentials, run, ledger, say)
             with (
                 open_backend(run, profile, supervisor.credentials, options) as backend,
                 removing_on_signal(backend, say),
@@ -112,6 +115,7 @@ def _submit(options: Options, say: Say, clock: Clock) -> Submitted:
                 if attached:
                     backend.extend(feeder.lease_until_s)  # theirs began with another submit
                 new = feeder.feed(all_or_none=True)
+                note_pages(backend, ledger)
             waiting = len(ledger.rows(PartState.PLANNED))
         state.store_receipt(receipt)
     return Submitted(receipt=receipt, new=new, attached=attached, waiting=waiting)
@@ -132,15 +136,22 @@ def _needed_s(plan: Plan, profile: Profile) -> float:
     return float(profile.queue_time + (plan.request.time_s or profile.default_time))
 
 
-def _check_access(profile: Profile, credentials: Credentials, run: Run, say: Say) -> None:
-    from septum.backends.htcondor import check
+def _check_access(profile: Profile, credentials: Credentials, run: Run, ledger: Ledger, say: Say) -> None:
+    from septum.backends.access import ask
 
-    found = dict(check(profile, credentials, run.sent))
-    say(f"schedd {found['schedd']} takes us for {found['account']}")
+    found = ask(profile, credentials, run.sent)
+    say(found.sentence)
+    if profile.method == "reana" and found.version:
+        ledger.note(REANA_VERSION, found.version)
 
 
 def _announce_image(plan: Plan, profile: Profile, say: Say) -> None:
-    if plan.image and profile.image_method == "none":
+    if profile.method == "reana" and not plan.image:
+        raise ConfigError(
+            f"image: the cluster {profile.name} runs every part in an image, and the analysis names none",
+            fix="name one in septum.yaml, such as image: docker.io/library/python:3.12; or for this run: --image NAME",
+        )
+    if plan.image and not profile.starts_images:
         say(f"note: cluster {profile.name} starts no images; the parts run as they are, not in {plan.image}")
 
 
@@ -153,7 +164,7 @@ def _resolve_image(plan: Plan, profile: Profile, options: Options, say: Say) -> 
     """
     from septum.images.resolve import resolve
 
-    if not plan.image or profile.image_method == "none" or profile.method == "local":
+    if not plan.image or not profile.starts_images:
         return None
     found = resolve(plan.image, profile, environ=options.environ)
     found.check()

@@ -17,6 +17,9 @@ from septum.units import count
 
 if TYPE_CHECKING:
     from septum.backends.htcondor.queue import Queue
+    from septum.clusters.profile import Profile
+    from septum.credentials import Credentials
+    from septum.stages.sweep_reana import Workflows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +29,7 @@ class Row:
     Attributes:
         decision: What was decided.
         left: How many jobs that were to go are still there.
-        words: What the schedd said to that.
+        words: What the schedd or the REANA server said to that.
     """
 
     decision: Decision
@@ -67,13 +70,11 @@ def sweep(options: Options, say: Say, *, keep_outputs_s: float, dry_run: bool, n
     if profile.method == "local":
         say("the parts of a local run end with their septum")
         return Swept(rows=())
-    from septum.backends.htcondor.queue import Queue
-
     with (
         open_gitlab(options.environ, project) as gitlab,
         tempfile.TemporaryDirectory(prefix="septum-sweep-") as folder,
         open_credentials(profile, options, say) as supervisor,
-        contextlib.closing(Queue(profile, supervisor.credentials, Path(folder))) as queue,
+        contextlib.closing(_open(profile, supervisor.credentials, Path(folder))) as queue,
     ):
         known, strange = by_pipeline(queue.jobs(project.tags()), project)
         rows: list[Row] = []
@@ -89,7 +90,17 @@ def sweep(options: Options, say: Say, *, keep_outputs_s: float, dry_run: bool, n
     return Swept(rows=rows, strange=strange, error=error_of(rows))
 
 
-def _carry_out(queue: Queue, project: Project, decision: Decision, *, dry_run: bool) -> Row:
+def _open(profile: Profile, credentials: Credentials, folder: Path) -> Queue | Workflows:
+    if profile.method == "reana":
+        from septum.stages.sweep_reana import open_workflows
+
+        return open_workflows(profile, credentials)
+    from septum.backends.htcondor.queue import Queue
+
+    return Queue(profile, credentials, folder)
+
+
+def _carry_out(queue: Queue | Workflows, project: Project, decision: Decision, *, dry_run: bool) -> Row:
     if dry_run or not decision.goes:
         return Row(decision=decision)
     left, words = queue.remove(project.tags(decision.pipeline), decision.goes, ended=decision.outputs_go)
@@ -107,7 +118,8 @@ def error_of(rows: Sequence[Row]) -> SeptumError | None:
             evidence="\n".join(
                 f"pipeline {row.decision.pipeline}: {row.left}; {row.words}".rstrip("; ") for row in still
             ),
-            fix="run it again; if they stay, look whose they are: condor_q -allusers -af:j Owner SeptumRun",
+            fix="run it again; if they stay, look whose they are: condor_q -allusers -af:j Owner SeptumRun; "
+            "on REANA: reana-client list",
         )
     others = [row.decision for row in rows if row.decision.answer.sight is not Sight.CURRENT]
     if not others or not all(decision.undecided for decision in others):

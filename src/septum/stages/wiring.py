@@ -123,14 +123,15 @@ def make_receipt(plan: Plan, tag: str, profile: Profile, options: Options, *, no
         plan=plan.hash,
         cluster=options.cluster,
         collector=profile.collector,
-        schedd=profile.schedd,
+        schedd=profile.access_point,
         submitted_s=int(now_s),
     )
 
 
 def image_on_worker(plan: Plan, profile: Profile) -> str:
-    """The image as the workers of a cluster name it; empty for none."""
-    if profile.method == "local":
+    """The image that a part looks for around itself, as the workers of a cluster name it; empty for none."""
+    if profile.method != "htcondor":
+        # REANA starts the image of that name and digest itself, and a part finds nothing in it to compare with.
         return ""
     from septum.images.forms import worker_image
 
@@ -143,7 +144,7 @@ def check_cluster(receipt: Receipt, profile: Profile, options: Options) -> None:
     Raises:
         StateError: It is on another one.
     """
-    if (receipt.cluster, receipt.schedd) != (options.cluster, profile.schedd):
+    if (receipt.cluster, receipt.schedd) != (options.cluster, profile.access_point):
         raise StateError(
             f"receipt: the run is on {receipt.cluster} ({receipt.schedd or 'this machine'}), not on {options.cluster}",
             fix=f"name the cluster that it was submitted to: --cluster {receipt.cluster}",
@@ -184,6 +185,10 @@ def open_backend(run: Run, profile: Profile, credentials: Credentials, options: 
 
         environ = for_user_code(credentials.for_parts(options.environ), secrets=secret_names(run.plan.publish, profile))
         backend = LocalBackend(run, slots=profile.slots, environ=environ, time_s=None)
+    elif profile.method == "reana":
+        from septum.backends.reana import ReanaBackend
+
+        backend = ReanaBackend(run, profile, credentials)
     else:
         from septum.backends.htcondor import HTCondorBackend
 
