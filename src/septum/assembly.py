@@ -12,6 +12,7 @@ from septum.errors import PlanError
 from septum.images.reference import parse_image
 from septum.plan import (
     HIDDEN,
+    REANA,
     Compare,
     InputFile,
     Limits,
@@ -225,7 +226,7 @@ def _filled(where: str, pattern: str, plan: Plan, part: Part) -> str:
 
 
 def _names_of(part: Part) -> str:
-    names = [name for name, _ in part.values if not name.startswith(HIDDEN)]
+    names = [name for name, _ in part.values if not name.startswith((HIDDEN, REANA))]
     return f"the parts have: {', '.join(names)}" if names else "the parts have no values with a name"
 
 

@@ -23,6 +23,8 @@ Value = str | tuple[str, ...]
 
 HIDDEN = "condor_"
 """Begins the names of values that septum made of a submit description; messages leave them out."""
+REANA = "reana_"
+"""Begins those of a workflow of REANA."""
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -68,7 +70,8 @@ class Part:
 
     def describe(self) -> str:
         """The part as messages name it: `part 0007 (sample=DY, seed=8)`, at most some 100 characters."""
-        shown = ", ".join(f"{name}={_short(value)}" for name, value in self.values if not name.startswith(HIDDEN))
+        named = ((name, value) for name, value in self.values if not name.startswith((HIDDEN, REANA)))
+        shown = ", ".join(f"{name}={_short(value)}" for name, value in named)
         return f"part {self.id} ({shown})" if shown else f"part {self.id}"
 
 
@@ -265,8 +268,8 @@ def has_placeholder(word: str) -> bool:
 
 
 def shown_pattern(pattern: str) -> str:
-    """A pattern for people: a star stands for what septum made of a submit description."""
-    return re.sub(rf"\{{{HIDDEN}\w+\}}", "*", pattern)
+    """A pattern for people: a star stands for what septum made of a submit description, or of a workflow."""
+    return re.sub(rf"\{{(?:{HIDDEN}|{REANA})\w+\}}", "*", pattern)
 
 
 def path_of(pattern: str, plan: Plan, part: Part) -> str:

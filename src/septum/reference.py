@@ -111,8 +111,8 @@ def _exit_meaning(exit_code: int, errors: list[type[SeptumError]]) -> str:
         2: "Usage or configuration.",
         SeptumError.exit_code: "A defect of septum itself; please report it.",
         13: "The identity is known, and may not do what was asked: at the access point, or at GitLab.",
-        20: "No collector or schedd answers, or it failed at what it was asked.",
-        21: "The schedd did not take the jobs, or has no room for them.",
+        20: "No collector, schedd or REANA server answers, or it failed at what it was asked.",
+        21: "The schedd or REANA did not take the jobs, or has no room for them.",
         33: "A job is held, and will not go on.",
         35: "An output arrived damaged, or cannot be opened.",
         36: "A part ran longer than it may, or never started.",
@@ -201,6 +201,7 @@ def config_schema() -> dict[str, Any]:
         "anyOf": [block, parts],
     }
     outputs["items"] = {"anyOf": [{"type": "string"}, outputs["items"]]}
+    schema["properties"]["reana"]["anyOf"].insert(0, {"type": "string"})
     for rule in schema["properties"]["merge"]["anyOf"]:
         if "additionalProperties" in rule:
             rule["additionalProperties"] = {"anyOf": [{"type": _TEXT}, rule["additionalProperties"]]}
@@ -209,7 +210,7 @@ def config_schema() -> dict[str, Any]:
         "$id": SCHEMA_ID,
         "title": "septum.yaml",
         **schema,
-        "anyOf": [{"required": ["framework"]}, {"required": ["command", "parts", "outputs"]}],
+        "anyOf": [{"required": ["framework"]}, {"required": ["reana"]}, {"required": ["command", "parts", "outputs"]}],
     }
 
 
@@ -247,6 +248,7 @@ def config_page() -> str:
         "EntryParts",
         "Output",
         "Framework",
+        "Reana",
         "MergeRule",
         "Policies",
         "Comparison",
@@ -280,6 +282,7 @@ _SECTIONS = {
     "EntryParts": "Parts from entries",
     "Output": "An output",
     "Framework": "A framework",
+    "Reana": "A workflow of REANA",
     "MergeRule": "A result",
     "Policies": "Policies of the merge",
     "Comparison": "Comparison",

@@ -53,6 +53,15 @@ def _links(material: Material, folder: PurePosixPath = FOLDER, **environ: str) -
     }
 
 
+def test_the_pages_of_reana() -> None:
+    """Each workflow has its link, with the name that REANA shows it by; what is no address is left out."""
+    pages = {"septum-zpeak-1.1": "https://reana.example.org/workflows/6f1f", "bad.1": "javascript:alert(1)"}
+
+    links = _links(Material(manifest=replace(reports.manifest(parts=1), pages=pages)))
+
+    assert links["REANA"] == {"REANA workflow septum-zpeak-1.1": pages["septum-zpeak-1.1"]}
+
+
 def test_the_links_of_a_run() -> None:
     """The page opens in the browser, the result is downloaded, the reference is a pipeline."""
     run = reports.manifest(parts=3)

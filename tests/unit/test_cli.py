@@ -47,6 +47,7 @@ VERBS = (
     "new",
     "update",
     "adopt",
+    "export",
     "gitlab",
     "status",
     "logs",

@@ -27,7 +27,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An analysis of twenty parts, as the working folder; nothing of septum or GitLab is in the environment."""
     (tmp_path / "septum.yaml").write_text(seeds(20))
     monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith(("SEPTUM_", "CI_", "IAM_", "X509_"))]:
+    for name in [name for name in os.environ if name.startswith(("SEPTUM_", "CI_", "IAM_", "X509_", "REANA_"))]:
         monkeypatch.delenv(name)
     return tmp_path
 
@@ -79,6 +79,19 @@ def test_on_a_cluster(repository: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "core hours 60 at most" in shown
     assert "spool 0 B at most on the schedd" in shown
     assert "by the last run nothing is known yet" in shown
+
+
+def test_on_reana(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The server, the compute backend, the image by its name, the variable with the token, the space that it takes."""
+    words = ("--cluster", "reana-cern", "--image", "registry.example.org/group/name:v1")
+    shown = _shown(capsys, *words)
+    where = _document(capsys, *words)["where"]
+
+    assert "REANA reana.cern.ch, as the steps of a workflow on kubernetes" in shown
+    assert "there: registry.example.org/group/name:v1" in shown
+    assert "REANA_ACCESS_TOKEN not set: the access token of REANA" in shown
+    assert "at most in workspaces on REANA" in shown
+    assert (where["method"], where["schedd"], where["compute_backend"]) == ("reana", "reana.cern.ch", "kubernetes")
 
 
 def test_an_unknown_cluster_is_an_error(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

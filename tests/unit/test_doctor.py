@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from septum.backends import access
 from septum.cli import main
 from septum.clusters.profile import LoadedProfile, Profile, missing_keys
 from septum.credentials.held import Credentials
@@ -432,6 +433,44 @@ def test_a_collector_that_does_not_answer(address: str, words: str) -> None:
     assert caught.value.fix
 
 
+_REANA = {"method": "reana", "credentials": "access-token"}
+_HERE = {**_REANA, "reana_server": "https://reana.example.org"}
+
+
+def test_reana(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says the account, the quota that is left, the compute backend and the version; with a deadline."""
+    asked: list[int] = []
+
+    def ask(profile: Profile, *_: Any) -> access.Access:
+        asked.append(profile.call_deadline)
+        return access.Access(lines=(), sentence="REANA takes us for a@example.org; quota 1 of 5 GB", version="0.9.4")
+
+    monkeypatch.setattr(access, "ask", ask)
+    outcome = cluster.reana(_context(profile=_HERE))
+
+    assert (outcome.state, asked) == ("ok", [40])
+    assert outcome.text == "REANA takes us for a@example.org; quota 1 of 5 GB; kubernetes; REANA 0.9.4"
+
+
+def test_reana_without_a_server() -> None:
+    """What the profile lacks is another check's to say, and nobody is asked."""
+    with pytest.raises(Skip, match="reana-server"):
+        cluster.reana(_context(profile=_REANA))
+
+
+def test_checks_of_other_methods_are_left_out() -> None:
+    """Neither bindings nor collector and schedd for REANA, and no REANA for HTCondor."""
+    names = {
+        method: {probe.name for probe in PROBES if probe.applies(_context(profile=values))}
+        for method, values in {"reana": _HERE, "htcondor": {}, "local": {"method": "local"}}.items()
+    }
+
+    only = {"bindings", "collector", "schedd", "REANA", "values", "token"}
+    assert names["reana"] & only == {"REANA", "values", "token"}
+    assert names["htcondor"] & only == {"bindings", "collector", "schedd", "values"}
+    assert names["local"] & only == set()
+
+
 def test_bindings_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason is Python's own."""
     broken = tmp_path / "python"
@@ -735,6 +774,7 @@ def test_paths_of_images(tmp_path: Path) -> None:
             "/cvmfs/unpacked.test/registry.hub.docker.com/a/b:1 cannot be seen",
         ),
         ({"image_method": "container-image", "image_form": "docker"}, "ok", "docker://docker.io/a/b:1"),
+        ({"method": "reana", "credentials": "access-token"}, "ok", "docker.io/a/b:1"),
     ],
 )
 def test_image_on_the_worker(profile: dict[str, Any], state: str, words: str) -> None:

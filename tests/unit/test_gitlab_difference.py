@@ -61,6 +61,8 @@ def there(**changes: Any) -> FoundVariable:
             {"schedd": "schedd.example.org", "proxy": "no", "ca-variable": ""},
             ["IAM_CLIENT_ID", "IAM_CLIENT_SECRET"],
         ),
+        ("reana-cern", {"proxy": "no"}, ["REANA_ACCESS_TOKEN"]),
+        ("reana", {}, ["SEPTUM_CLUSTER_REANA_SERVER", "REANA_ACCESS_TOKEN", "X509_PROXY?"]),
         ("cern-lxbatch", {}, [SCHEDD, "KRB5_PRINCIPAL", "KRB5_KEYTAB|KRB5_PASSWORD", "X509_PROXY?"]),
     ],
 )

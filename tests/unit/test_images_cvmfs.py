@@ -178,13 +178,27 @@ def test_resolve_when_cvmfs_has_another_image(world: SimpleNamespace, capsys: py
 
 def test_the_image_of_the_configuration(world: SimpleNamespace, tmp_path: Path) -> None:
     """Without an argument it is that of `septum.yaml`; without any it is a mistake."""
+    asked: Any = SimpleNamespace(image=None, config="septum.yaml", action="resolve", cluster="local", set=[])
     with pytest.raises(UsageError, match="none is named"):
-        verb._image(SimpleNamespace(image=None, config="septum.yaml", action="resolve"))  # type: ignore[arg-type]
+        verb._image(asked)
     (tmp_path / "septum.yaml").write_text(
         "name: x\nimage: ghcr.io/a/b:1\ncommand: [x]\nparts: {list: [{v: 1}]}\noutputs: [a.root]\nmerge: {}\n"
     )
 
-    assert verb._image(SimpleNamespace(image=None, config="septum.yaml", action="resolve")) == "ghcr.io/a/b:1"  # type: ignore[arg-type]
+    assert verb._image(asked) == "ghcr.io/a/b:1"
+    assert world.slept == []
+
+
+@pytest.mark.parametrize("config", ["septum.yaml", "reana.yaml"])
+def test_the_image_of_a_workflow_of_reana(config: str, world: SimpleNamespace, tmp_path: Path) -> None:
+    """That of its steps; `reana.yaml` may be named, or stand in the place of a septum.yaml that is not there."""
+    (tmp_path / "reana.yaml").write_text(
+        "version: 0.9.4\ninputs: {parameters: {events: 5}}\nworkflow:\n  type: serial\n  specification:\n"
+        "    steps:\n      - {environment: ghcr.io/a/b:2, commands: ['echo ${events} >o']}\noutputs: {files: [o]}\n"
+    )
+    asked: Any = SimpleNamespace(image=None, config=config, action="resolve", cluster="local", set=[])
+
+    assert verb._image(asked) == "ghcr.io/a/b:2"
     assert world.slept == []
 
 

@@ -310,3 +310,25 @@ def test_names_that_mean_another_image_tomorrow(text: str, words: str) -> None:
     found = why_mutable(parse_image(text))
 
     assert (words in found) if words else found == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("python:3.12", "docker.io/library/python:3.12"),
+        ("docker://ghcr.io/a/b:1", "ghcr.io/a/b:1"),
+        (f"ghcr.io/a/b:1@sha256:{'1' * 64}", f"ghcr.io/a/b@sha256:{'1' * 64}"),
+        ("/cvmfs/unpacked.cern.ch/ghcr.io/a/b:1", "/cvmfs/unpacked.cern.ch/ghcr.io/a/b:1"),
+        ("", ""),
+    ],
+)
+def test_on_reana(text: str, name: str) -> None:
+    """A rule's `container:` has the name in the registry, without a scheme; a path on CVMFS stays one."""
+    assert worker_image(text, Profile(name="r", method="reana", credentials="access-token")) == name
+
+
+@pytest.mark.parametrize("text", ["oras://ghcr.io/a/b:1", "/data/image.sif", "https://example.org/image.sif"])
+def test_what_reana_does_not_start(text: str) -> None:
+    """It is refused before anything is sent, with what would do."""
+    with pytest.raises(ImageNameError, match="REANA does not start"):
+        worker_image(text, Profile(name="r", method="reana", credentials="access-token"))

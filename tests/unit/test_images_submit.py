@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from septum.clusters.profile import Profile
-from septum.errors import ImageNameError, PartImageError, PartOtherImageError
+from septum.errors import ConfigError, ImageNameError, PartImageError, PartOtherImageError
 from septum.images import resolve
 from septum.images.cvmfs import Seen
 from septum.images.registry import Answer
 from septum.plan import Plan
 from septum.stages import Options
-from septum.stages.submit import _resolve_image
+from septum.stages.submit import _announce_image, _resolve_image
 from septum.state import Receipt, State
 from tests.fakes.analyses import plan_of, seeds
 
@@ -141,3 +141,23 @@ def test_the_receipt_keeps_it(tmp_path: Path) -> None:
     for receipt in (plain, replace(plain, image_digest=DIGEST, image_id=ONE), replace(plain, image_unknown="offline")):
         state.store_receipt(receipt)
         assert state.load_receipt() == receipt
+
+
+def test_on_reana_the_digest_is_found_out(desk: Desk) -> None:
+    """Whatever `image-method` says: every part starts in that image."""
+    found = desk.find(method="reana", credentials="access-token", image_method="none")
+
+    assert found is not None
+    assert (found.digest, found.worker) == (DIGEST, "ghcr.io/a/b:1")
+
+
+def test_reana_needs_an_image(desk: Desk) -> None:
+    """It starts nothing without; elsewhere a plan without an image runs as it is."""
+    bare = replace(desk.plan, image=None)
+
+    with pytest.raises(ConfigError, match="names none") as caught:
+        _announce_image(bare, Profile(name="r", method="reana", credentials="access-token"), desk.said.append)
+    _announce_image(bare, Profile(name="c", method="htcondor"), desk.said.append)
+
+    assert "--image" in caught.value.fix
+    assert desk.said == []

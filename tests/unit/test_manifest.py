@@ -49,7 +49,8 @@ FULL = Manifest(
     image_digest="sha256:" + "d" * 64, image_id="sha256:" + "c" * 64,
     asked=Asked(cpus=1, memory_b=2**31, disk_b=2**30, time_s=3600), policies={"sums": "plain"},
     error=Failure(code="E310", exit_code=39, what="1 of 3", evidence="missing: 0002", fix="x"), results=(RESULT,),
-    parts=(PART,), origin={"commit": "4f1d"}, software={"numpy": "2.4"}, began_s=1.0, ended_s=100.5,
+    parts=(PART,), origin={"commit": "4f1d"}, software={"numpy": "2.4"},
+    pages={"septum-zpeak.1": "https://reana.example.org/workflows/1"}, began_s=1.0, ended_s=100.5,
 )  # fmt: skip
 LEAST = Manifest(
     septum="1", name="", complete=True, whole_count=0, plan="", work="", run="", cluster=""
@@ -197,7 +198,7 @@ def _may_be(path: tuple[Any, ...], before: Any, value: Any) -> bool:
     if isinstance(before, list):
         return bool(value == [] or (of_texts and (path[-3:-1] == ("results", 0) or "own" in path[-2:-1])))
     if isinstance(before, dict):
-        return value == {} and key in {"policies", "origin", "software", "objects", "values", "asked"}
+        return value == {} and key in {"policies", "origin", "software", "pages", "objects", "values", "asked"}
     return type(value) is type(before)
 
 

@@ -40,7 +40,7 @@ def _load(text: str, root: Path, **environ: str) -> Profile:
 
 def test_shipped_names() -> None:
     """These profiles come with septum."""
-    assert shipped_names() == ["cern-lxbatch", "htcondor-ce", "infn-af", "local"]
+    assert shipped_names() == ["cern-lxbatch", "htcondor-ce", "infn-af", "local", "reana", "reana-cern"]
 
 
 @pytest.mark.parametrize("name", shipped_names())
@@ -102,6 +102,79 @@ def test_lxbatch_needs_a_schedd() -> None:
     assert (profile.authentication, profile.credentials, profile.verified) == ("kerberos", "none", "never")
     assert (profile.send_credential, profile.credential_producer) == (True, "/usr/bin/batch_krb5_credential")
     assert (profile.max_jobs_per_submission, profile.max_jobs_per_owner) == (100, 500)
+
+
+_REANA = "method: reana\nreana-server: https://reana.example.org:8443/\ncredentials: access-token\n"
+
+
+def test_reana_cern_is_complete() -> None:
+    """It needs a token of the user, and nothing else; its values are those that are published."""
+    profile = load_profile("reana-cern", environ={}, root=_ROOT).profile
+
+    assert (profile.method, profile.access_point, profile.reana_token_in) == ("reana", "reana.cern.ch", "query")
+    assert (profile.credentials, profile.access_token_variable) == ("access-token", "REANA_ACCESS_TOKEN")
+    assert (profile.reana_compute_backend, profile.reana_workspace, profile.verified) == (
+        "kubernetes",
+        "delete",
+        "never",
+    )
+    assert (profile.poll_floor, profile.starts_images, profile.parts_per_submission) == (10, True, 2000)
+
+
+def test_reana_needs_a_server() -> None:
+    """The generic profile asks for it, with the variable's name."""
+    with pytest.raises(ProfileError, match="reana-server") as caught:
+        load_profile("reana", environ={}, root=_ROOT)
+    address = {"SEPTUM_CLUSTER_REANA_SERVER": "https://reana.example.org:8443/"}
+
+    assert "SEPTUM_CLUSTER_REANA_SERVER" in caught.value.fix
+    assert load_profile("reana", environ=address, root=_ROOT).profile.access_point == "reana.example.org:8443"
+
+
+def test_reana_by_a_broker(tmp_path: Path) -> None:
+    """A broker's token needs an audience, and no scope: what it allows is REANA's to say."""
+    text = _REANA.replace("access-token", "broker") + "token-broker: https://broker.example.org/t\n"
+    _write(tmp_path, text)
+
+    with pytest.raises(ProfileError, match="does not know: audience "):
+        load_profile("mine", environ={}, root=tmp_path)
+    assert load_profile("mine", environ={"SEPTUM_CLUSTER_AUDIENCE": "reana"}, root=tmp_path).missing == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (_REANA.replace("access-token", "none"), "REANA lets nobody in without a token"),
+        (_REANA.replace("access-token", "iam-client"), "must be access-token or broker"),
+        (_REANA + "authentication: kerberos", "'authentication' is HTCondor's"),
+        (_REANA + "image-method: singularity-image", "REANA starts images by their names"),
+        (_REANA + "requirements: true", "are HTCondor's"),
+        (_REANA + "lease: 3 min", "twice 'poll-ceiling'"),
+        (_REANA + "storage-audience: https://a", "the only one of its kind"),
+        (_REANA.replace("https:", "http:"), "begins with https://"),
+        (_REANA + "reana-cvmfs: cms.cern.ch", "expected a list"),
+        (_REANA + "reana-cvmfs: ['cms.cern.ch; rm']", "a repository such as"),
+        (_REANA + "reana-compute-backend: slurm", "expected 'kubernetes', 'htcondorcern' or 'slurmcern'"),
+        (_REANA + "reana-htcondor-max-runtime: tomorow", "seconds, or one of espresso"),
+        (_REANA + "reana-htcondor-max-runtime: '0'", "seconds, or one of espresso"),
+        (_REANA + "reana-slurm-partition: 'a b'", "the name of a partition"),
+        (_REANA + "reana-workspace: archive", "expected 'delete' or 'keep'"),
+        (_REANA + "access-token-variable: a-b", "the name of a variable"),
+        ("method: htcondor\ncredentials: access-token", "is for 'method: reana', and 'method' is htcondor"),
+        ("method: local\ncredentials: access-token", "is for 'method: reana', and 'method' is local"),
+    ],
+)
+def test_reana_that_cannot_be(tmp_path: Path, text: str, words: str) -> None:
+    """What is HTCondor's, and what a server would refuse, is refused before anything starts."""
+    with pytest.raises(ProfileError) as caught:
+        _load(text + "\n", tmp_path)
+
+    assert words in caught.value.evidence
+
+
+def test_a_lease_is_measured_by_what_reads_it(tmp_path: Path) -> None:
+    """A step of REANA looks at its lease by itself: the schedd's interval is not waited for."""
+    assert _load(_REANA + "lease: 20 min\n", tmp_path).lease == 1200
 
 
 def test_unusable(tmp_path: Path) -> None:
@@ -345,7 +418,7 @@ def test_every_key_is_described() -> None:
         Profile.model_json_schema()["properties"]["poll-floor"].items() >= {"type": "string", "default": "15 s"}.items()
     )
     assert Profile(name="x", method="local").poll_floor == 15
-    assert get_args(fields["method"].annotation) == ("htcondor", "local")
+    assert get_args(fields["method"].annotation) == ("htcondor", "local", "reana")
 
 
 def _cli(*words: str) -> int:

@@ -273,6 +273,18 @@ def _profile(name: str, **changes: object) -> Profile:
     return profile.model_copy(update=changes)
 
 
+def test_the_pool_takes_the_place_of_reana() -> None:
+    """Its method is replaced, too, and nothing of REANA's is in the way."""
+    variables = standin.stand_in([_profile("reana-cern"), _profile("infn-af")], FACTS)
+    there = load_profile("reana-cern", environ=variables, root=ROOT, complete=True).profile
+
+    assert variables["SEPTUM_CLUSTER_METHOD"] == "htcondor"
+    assert (there.method, there.credentials, there.schedd) == ("htcondor", "iam-client", standin.SCHEDD)
+    # CI jobs of the same pipeline that run on this machine go on doing so.
+    assert load_profile("local", environ=variables, root=ROOT, complete=True).profile.method == "local"
+    assert "SEPTUM_CLUSTER_METHOD" not in standin.stand_in([_profile("infn-af")], FACTS)
+
+
 def test_only_what_differs_is_set() -> None:
     """A value that the profile has already needs no variable."""
     variables = standin.stand_in([_profile("infn-af")], FACTS)

@@ -25,6 +25,7 @@ from septum.cli import (
     component,
     credentials,
     doctor,
+    export,
     gitlab,
     image,
     merge,
@@ -63,6 +64,7 @@ _VERBS = (
     gitlab,
     image,
     adopt,
+    export,
     completion,
 )
 # What Python itself ends with after a traceback.

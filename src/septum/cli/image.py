@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from septum.cli.answer import answer
 from septum.cli.console import complain, say, table
-from septum.cli.options import add_cluster, preset, profile_of
+from septum.cli.options import add_cluster, overrides, preset, profile_of
 from septum.cli.parsing import examples
 from septum.components import inputs
 from septum.errors import ImageNotThereError, UsageError
@@ -192,15 +192,19 @@ def wish_image(args: argparse.Namespace) -> int:
 
 
 def _image(args: argparse.Namespace) -> str:
-    """The image of the command line, else of the component's input, else of `septum.yaml`."""
-    from septum import yamltext
-    from septum.config import Analysis
-    from septum.errors import ConfigError
-    from septum.validation import validate
+    """The image of the command line, of the component's input, of `septum.yaml`, of its workflow of REANA."""
+    from septum.stages import make_plan
+    from septum.stages.reading import config_of, read_analysis
+    from septum.stages.wiring import Options
 
     named = args.image or preset(inputs.IMAGE)
-    if not named and Path(args.config).exists():
-        named = validate(Analysis, yamltext.read(args.config, ConfigError), error=ConfigError).image or ""
+    options = Options(config=Path(args.config), cluster=args.cluster, overrides=overrides(args.set))
+    if not named and config_of(options).exists():
+        analysis = read_analysis(options)
+        named = analysis.image or ""
+        if not named and analysis.reana is not None:
+            # The steps name it, or the rules of a Snakefile, which only Snakemake can read.
+            named = make_plan(options).image or ""
     if not named:
         raise UsageError(
             "image: none is named, on the command line or in septum.yaml",
@@ -222,6 +226,8 @@ def _words(seen: Seen, wanted: str) -> str:
 
 def _rows(found: Resolved, profile: Profile) -> list[tuple[str, str]]:
     attribute = "container_image" if profile.image_method == "container-image" else "+SingularityImage"
+    if profile.method == "reana":
+        attribute = "container"
     rows = [
         ("image", str(found.image.reference or found.image.text)),
         ("CI job", f"image: {found.ci}" if found.ci else "none: GitLab cannot start it"),

@@ -111,7 +111,7 @@ def _plan(options: Options, only: str | None) -> tuple[Plan | None, PlanError | 
 
     analysis = read_analysis(options)
     if analysis.framework is None:
-        return make_plan(options, only=only), None
+        return make_plan(options, only=only, say=say), None
     state = State(options.state)
     if (state.folder / "plan.json").is_file():
         plan = state.load_plan()
@@ -217,11 +217,12 @@ def _where(plan: Plan | None, loaded: LoadedProfile, options: Options) -> dict[s
         "method": profile.method,
         "usable": profile.usable,
         "unusable_because": profile.unusable_because,
-        "schedd": profile.schedd,
+        "schedd": profile.access_point,
         "collector": profile.collector,
+        "compute_backend": profile.reana_compute_backend if profile.method == "reana" else "",
         "missing": list(loaded.missing),
         "image": image or "",
-        "image_on_worker": "" if profile.method == "local" else worker_image(image, profile),
+        "image_on_worker": worker_image(image, profile),
     }
 
 
@@ -233,6 +234,8 @@ def _where_rows(where: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "", f"cannot be used: {where['unusable_because']}"
     if where["method"] == "local":
         yield "jobs", "processes of this machine"
+    elif where["method"] == "reana":
+        yield "REANA", f"{where['schedd'] or '?'}, as the steps of a workflow on {where['compute_backend']}"
     else:
         yield "schedd", f"{where['schedd'] or '?'}, collector {where['collector'] or '?'}"
     if where["missing"]:
@@ -286,7 +289,8 @@ def _asked_rows(ask: Asked, profile: Profile) -> Iterator[tuple[str, str]]:
     )
     yield "there", f"{show_size(ask.there_b)} of inputs, before they are packed"
     if not is_local:
-        yield "spool", f"{show_size(ask.spool_b)} at most on the schedd, and the outputs until they are fetched"
+        there = "in workspaces on REANA" if profile.method == "reana" else "on the schedd"
+        yield "spool", f"{show_size(ask.spool_b)} at most {there}, and the outputs until they are fetched"
 
 
 # ── credentials ─────────────────────────────────────────────────────────────────────────────────────────────────

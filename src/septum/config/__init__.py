@@ -6,6 +6,7 @@ Says nothing about clusters and reads no file: `septum.plan` turns these values 
 from septum.config.analysis import Analysis, Resources, RunLimits
 from septum.config.framework import Framework
 from septum.config.parts import EntryParts, FileParts, PartBlock, Sequence
+from septum.config.reana import Reana
 from septum.config.results import Comparison, MergeRule, Output, Policies, Publication
 from septum.config.texts import NAME, SETTABLE_BY_SEPTUM
 
@@ -22,6 +23,7 @@ __all__ = [
     "PartBlock",
     "Policies",
     "Publication",
+    "Reana",
     "Resources",
     "RunLimits",
     "Sequence",

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from septum.config.framework import Framework
 from septum.config.parts import PartBlock
+from septum.config.reana import Reana
 from septum.config.results import Comparison, MergeRule, Output, Policies, Publication, cannot_come
 from septum.config.texts import OneLine, RelativePath, Slug, Text, VariableName
 from septum.plan import has_placeholder
@@ -49,6 +50,10 @@ def _merge_rule(value: object) -> object:
     return {"output": value} if isinstance(value, str) else value
 
 
+def _reana(value: object) -> object:
+    return {"file": value} if isinstance(value, str) else value
+
+
 def _blocks(value: object) -> object:
     return [value] if isinstance(value, dict) else value
 
@@ -77,6 +82,10 @@ class Analysis(Model):
     )
     framework: Framework | None = Field(
         None, description="A framework that submits its jobs itself, instead of `prepare`, `command` and `parts`."
+    )
+    reana: Annotated[Reana, BeforeValidator(_reana)] | None = Field(
+        None,
+        description="A workflow of REANA instead of `command`, `parts` and `outputs`: `reana.yaml`, or a mapping.",
     )
     command: list[Text] | Text = Field(
         "",
@@ -148,10 +157,15 @@ class Analysis(Model):
     @model_validator(mode="after")
     def _one_kind(self) -> Analysis:
         own = {"command": self.command, "parts": self.parts, "outputs": self.outputs}
+        if self.reana is not None:
+            if both := [key for key in (*own, "framework") if getattr(self, key)]:
+                raise ValueError(f"'{both[0]}' and 'reana' exclude each other: {self.reana.file} says what runs")
+            return self
         if self.framework is None:
             if missing := [key for key, value in own.items() if not value]:
                 raise ValueError(
-                    f"needs {' and '.join(missing)}, or 'framework' for one that calls condor_submit itself"
+                    f"needs {' and '.join(missing)}, or 'framework' for one that calls condor_submit itself, "
+                    "or 'reana' for a workflow of REANA"
                 )
             return self
         both = [key for key in ("command", "parts", "prepare") if getattr(self, key)]

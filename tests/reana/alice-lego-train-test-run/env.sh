@@ -1,0 +1,1 @@
+export DATA=$PWD/data__LHC10h

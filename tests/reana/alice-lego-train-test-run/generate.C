@@ -1,0 +1,1 @@
+// aliroot would read the definition of the train here.

@@ -1,0 +1,2 @@
+# Stands in for a download.
+seq 1 200 >"$1"

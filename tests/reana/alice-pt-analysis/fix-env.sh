@@ -1,0 +1,1 @@
+export ALICE_PHYSICS=/opt/alice

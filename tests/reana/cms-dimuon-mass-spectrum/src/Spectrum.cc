@@ -1,0 +1,1 @@
+// The analyser, which scram would build.

@@ -1,0 +1,5 @@
+cwlVersion: v1.0
+class: Workflow
+inputs: {events: int}
+outputs: {}
+steps: []
