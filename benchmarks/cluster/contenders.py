@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.cluster.analysis import name_of
 from benchmarks.cluster.stage import Stage, Step, Steps
-from septum.facility import COMPUTE_SCOPES
+from septum.facility import COMPUTE_SCOPES, Facility
 from septum.merge.hadd import find_hadd
 
 HERE = Path(__file__).parent
@@ -191,10 +191,9 @@ resources: {{memory: 32 MB, disk: 32 MB}}
 """
 
 
-def _septum(stage: Stage) -> Sequence[Step]:
-    facility = stage.site.facility
+def septum_profile(facility: Facility, *, interval_s: float | None) -> str:
+    """The profile of the pool, as a user would write it; `interval_s` is None for septum's own pace."""
     endpoint = facility.endpoint
-    (stage.folder / "septum.yaml").write_text(_SEPTUM_YAML.format(last=stage.parts - 1, result=RESULT))
     profile = {
         "title": "the pool",
         "method": "htcondor",
@@ -207,19 +206,34 @@ def _septum(stage: Stage) -> Sequence[Step]:
         "scope": f"[{', '.join(['wlcg', *COMPUTE_SCOPES])}]",
         "ca-file": str(facility.ca_file),
     }
-    if stage.interval_s is not None:
-        profile |= {"poll-floor": f"{stage.interval_s:g} s", "poll-ceiling": f"{stage.interval_s:g} s"}
-    (stage.folder / "clusters").mkdir()
-    (stage.folder / "clusters" / "pool.yaml").write_text("".join(f"{key}: {text}\n" for key, text in profile.items()))
-    kept = {name: os.environ[name] for name in ("HOME", "LANG", "PYTHONPATH") if name in os.environ}
-    environ = {
+    if interval_s is not None:
+        profile |= {"poll-floor": f"{interval_s:g} s", "poll-ceiling": f"{interval_s:g} s"}
+    return "".join(f"{key}: {text}\n" for key, text in profile.items())
+
+
+def septum_environment(facility: Facility, *, run: str) -> dict[str, str]:
+    """The environment of septum as a client of the pool."""
+    kept = {name: os.environ[name] for name in ("HOME", "LANG") if name in os.environ}
+    # Started from the repository: its own modules, whatever is installed.
+    modules = os.pathsep.join([str(HERE.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {
         **kept,
+        "PYTHONPATH": modules,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "SEPTUM_CLUSTER": "pool",
-        "SEPTUM_RUN": stage.folder.name,
+        "SEPTUM_RUN": run,
         "IAM_CLIENT_ID": "cmscat-client",
         "IAM_CLIENT_SECRET": facility.issuer.secret_file("cmscat-client").read_text().strip(),
     }
+
+
+def _septum(stage: Stage) -> Sequence[Step]:
+    facility = stage.site.facility
+    (stage.folder / "septum.yaml").write_text(_SEPTUM_YAML.format(last=stage.parts - 1, result=RESULT))
+    (stage.folder / "clusters").mkdir()
+    profile = septum_profile(facility, interval_s=stage.interval_s)
+    (stage.folder / "clusters" / "pool.yaml").write_text(profile)
+    environ = septum_environment(facility, run=stage.folder.name)
     program = [sys.executable, "-m", "septum"]
     return [
         Step(name=verb, command=[*program, verb], pool=False, counted=verb != "prepare", environ=environ)

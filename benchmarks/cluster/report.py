@@ -120,8 +120,8 @@ def report(data: Mapping[str, Any]) -> str:
         f"### {data['parts']} parts",
         "",
         f"{data['date']}, {data['rounds']} rounds on {data['machine']}.",
-        f"{data['slots']} slots; a part sleeps {data['seconds']:g} s. Load of the machine before the runs: "
-         f"{min(loads):.1f} to {max(loads):.1f}.",
+        f"{data['slots']} slots; a part sleeps {data['seconds']:g} s.",
+        f"Load of the machine before the runs: {min(loads):.1f} to {max(loads):.1f}.",
         "",
         *_targets(rounds, data["parts"]),
         *_table("Contender", _COLUMNS, names, rounds),
