@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.cluster.analysis import name_of
+from benchmarks.cluster.peers import parallel
 from benchmarks.cluster.stage import Stage, Step, Steps
 from septum.facility import COMPUTE_SCOPES, Facility
 from septum.merge.hadd import find_hadd
@@ -31,6 +32,7 @@ class Contender:
         interval_s: Between two looks at the queue; None for its own default.
         merges: Whether there is a merged file at the end.
         result: Where that is, in its folder.
+        jobs: Whether its parts are jobs of the pool; else they run on this machine.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Contender:
     interval_s: float | None
     merges: bool = True
     result: str = RESULT
+    jobs: bool = True
 
 
 _SUBMIT = """\
@@ -241,6 +244,27 @@ def _septum(stage: Stage) -> Sequence[Step]:
     ]
 
 
+# ── on this machine, without a pool ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _local(stage: Stage) -> Sequence[Step]:
+    (stage.folder / "septum.yaml").write_text(_SEPTUM_YAML.format(last=stage.parts - 1, result=RESULT))
+    environ = {**septum_environment(stage.site.facility, run=stage.folder.name), "SEPTUM_CLUSTER": "local"}
+    program = [sys.executable, "-m", "septum"]
+    return [
+        Step(name=verb, command=[*program, verb], pool=False, counted=False, environ=environ)
+        for verb in ("prepare", "submit", "collect")
+    ]
+
+
+def _parallel(stage: Stage) -> Sequence[Step]:
+    cores = str(len(os.sched_getaffinity(0)))
+    words = ["perl", str(parallel()), "--jobs", cores, "--halt", "now,fail=1"]
+    words += ["sh part.sh {} histograms_{}.root", ":::", *map(str, range(stage.parts))]
+    environ = {"HOME": str(stage.folder), "PATH": os.environ["PATH"]}
+    return [Step(name="run", command=words, pool=False, counted=False, environ=environ), _hadd(stage)]
+
+
 _SHORT_S = 1.0
 """The shortest interval of septum here: the others get the same beside their own."""
 
@@ -287,6 +311,25 @@ _ALL = (
         interval_s=_SHORT_S,
     ),
 )
+LOCAL = (
+    Contender(
+        name="septum, backend local",
+        about="`septum prepare`, `submit`, `collect` with `--cluster local`: one part a core, every output verified",
+        steps=_local,
+        interval_s=None,
+        result=f"result/{RESULT}",
+        jobs=False,
+    ),
+    Contender(
+        name="GNU parallel",
+        about="`parallel --jobs CORES --halt now,fail=1`; `hadd`",
+        steps=_parallel,
+        interval_s=None,
+        jobs=False,
+    ),
+)
+"""Those that need no pool."""
+
 _WITH_A_DEFAULT = {"septum": "15 s to 2 min", "proof of concept": "10 s", "law": "1 min", "snakemake": "10 s"}
 
 CONTENDERS = (
@@ -296,5 +339,6 @@ CONTENDERS = (
         for contender in _ALL
         if contender.name in _WITH_A_DEFAULT
     ),
+    *LOCAL,
 )
-"""All of them, the ones with their own interval at the end."""
+"""All of them; the ones with their own interval and those without a pool at the end."""

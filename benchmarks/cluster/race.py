@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def _run(site: Site, contender: Contender, *, parts: int, seconds: float) -> dic
         done = [stage.play(step) for step in steps]
         if contender.name == IDEAL:
             site.wait_ended(mark, parts, _DEADLINE_S)
-        record |= _figures(stage, done, site.seen(mark), merges=contender.merges)
+        record |= _figures(stage, done, site.seen(mark), contender)
         record["schedd_cpu_s"] = site.schedd_cpu_s() - schedd_s
         record["result"] = judge(folder / contender.result, parts) if contender.merges else ""
         record["wrong"] = record["result"] if record["result"] not in {"", "equal"} else ""
@@ -99,9 +99,12 @@ def _run(site: Site, contender: Contender, *, parts: int, seconds: float) -> dic
     return record
 
 
-def _figures(stage: Stage, done: Sequence[Done], seen: Seen, *, merges: bool) -> dict[str, Any]:
-    began_s, ended_s = done[0].began_s, done[-1].ended_s if merges else seen.ended_s
+def _figures(stage: Stage, done: Sequence[Done], seen: Seen, contender: Contender) -> dict[str, Any]:
+    began_s, ended_s = done[0].began_s, done[-1].ended_s if contender.merges else seen.ended_s
     submitting = [step.ended_s for step in done if step.name == "submit"]
+    if not contender.jobs:
+        # The parts are processes of this machine: nothing is known of the last one's end but that it was before.
+        seen = replace(seen, submitted_s=began_s, started_s=began_s, ended_s=ended_s)
     # With their files: where a command of its own submits, when that has ended.
     submitted_s = max([seen.submitted_s, *submitting])
     spans = {"submission": (began_s, submitted_s), "watch": (submitted_s, ended_s)}
