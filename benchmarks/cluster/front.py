@@ -1,4 +1,7 @@
-"""`python -m benchmarks cluster run`: runs all contenders in turn on a real pool, and writes the report."""
+"""`python -m benchmarks cluster run`: runs all contenders in turn on a real pool, and writes the report.
+
+`page` turns such reports into the page of the documentation.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.cluster.contenders import CONTENDERS
+from benchmarks.cluster.page import write_page
 from benchmarks.cluster.peers import LAW, SNAKEMAKE
 from benchmarks.cluster.race import race
 from benchmarks.cluster.report import report
@@ -29,7 +34,14 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--only", action="append", metavar="NAME", help="this contender only; may be repeated")
     showing = verbs.add_parser("show", help="write the report of earlier runs")
     showing.add_argument("json", type=Path, nargs="+", metavar="FILE", help="what `run` wrote")
+    writing = verbs.add_parser("page", help="write docs/explanation/measured.md and its plots from earlier runs")
+    writing.add_argument("json", type=Path, nargs="+", metavar="FILE", help="what `cluster run` wrote")
+    writing.add_argument("--growth", type=Path, required=True, metavar="FILE", help="what `growth run` wrote")
     return top
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _say(text: str) -> None:
@@ -40,7 +52,10 @@ def main(words: Sequence[str]) -> None:
     """Run what the command line asks for."""
     args = _parser().parse_args(words)
     if args.verb == "show":
-        print("\n".join(report(json.loads(path.read_text(encoding="utf-8"))) for path in args.json))
+        print("\n".join(report(_read(path)) for path in args.json))
+        return
+    if args.verb == "page":
+        write_page([_read(path) for path in args.json], _read(args.growth))
         return
     contenders = [contender for contender in CONTENDERS if not args.only or contender.name in args.only]
     if not contenders or args.rounds < 1:
