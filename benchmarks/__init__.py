@@ -1,1 +1,1 @@
-"""Measures merging: septum beside hadd and its rivals, on the same files, in turn. Run by hand, never by the tests."""
+"""Measures septum beside its rivals, in turn, on one machine. Run by hand, never by the tests."""

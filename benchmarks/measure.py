@@ -48,20 +48,46 @@ def measure(command: Sequence[str], *, folder: Path, log: Path) -> Measured:
         folder: What it runs in.
         log: Where its output goes.
     """
+    start = time.perf_counter()
     with log.open("wb") as stream:
-        start = time.perf_counter()
         process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT
         )
-        sampler = _Sampler(process.pid)
-        sampler.start()
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-        except BaseException:  # stopped by hand: nothing goes on in the background
-            process.kill()
-            raise
-        wall = time.perf_counter() - start
-        sampler.stop()
+    return watch(process, start=start, log=log)
+
+
+def watch(
+    process: subprocess.Popen[bytes],
+    *,
+    start: float,
+    log: Path,
+    every_s: float = _EVERY_S,
+    deadline_s: float | None = None,
+) -> Measured:
+    """Measure a process that has just been started, to its end.
+
+    Args:
+        process: It, waited for by nobody else.
+        start: When it was started, by `time.perf_counter`.
+        log: Where its output goes.
+        every_s: How often its memory is looked at.
+        deadline_s: After so many seconds it is killed; None for never.
+    """
+    sampler = _Sampler(process.pid, every_s)
+    sampler.start()
+    alarm = threading.Timer(deadline_s, process.kill) if deadline_s is not None else None
+    if alarm is not None:
+        alarm.start()
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except BaseException:  # stopped by hand: nothing goes on in the background
+        process.kill()
+        raise
+    finally:
+        if alarm is not None:
+            alarm.cancel()
+    wall = time.perf_counter() - start
+    sampler.stop()
     # The process was waited for here, not by its object.
     process.returncode = os.waitstatus_to_exitcode(status)
     return Measured(
@@ -78,16 +104,17 @@ def measure(command: Sequence[str], *, folder: Path, log: Path) -> Measured:
 class _Sampler(threading.Thread):
     """Looks at the memory of a process and of all below it until told to stop."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, every_s: float) -> None:
         super().__init__(daemon=True)
         self._pid = pid
+        self._every_s = every_s
         self._done = threading.Event()
         self.largest_kb = 0
 
     def run(self) -> None:
         while True:
-            self.largest_kb = max(self.largest_kb, sum(map(_size_kb, _tree(self._pid))))
-            if self._done.wait(_EVERY_S):
+            self.largest_kb = max(self.largest_kb, sum(map(_size_kb, tree(self._pid))))
+            if self._done.wait(self._every_s):
                 return
 
     def stop(self) -> None:
@@ -95,7 +122,7 @@ class _Sampler(threading.Thread):
         self.join()
 
 
-def _tree(pid: int) -> list[int]:
+def tree(pid: int) -> list[int]:
     """A process and all below it that live now."""
     found = [pid]
     for known in found:

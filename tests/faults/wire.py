@@ -59,6 +59,12 @@ class Wire:
             key.fileobj.close()
         self._selector.close()
 
+    def opened(self, near: socket.socket, far: socket.socket) -> None:
+        """Called with the two ends of each connection; for those who count."""
+
+    def carried(self, one: socket.socket, block: bytes) -> None:
+        """Called with what came from one end, before it is handed on; for those who count."""
+
     def _carry(self) -> None:
         while not self._ended.is_set():
             if self.mode == "silent":
@@ -89,7 +95,10 @@ class Wire:
             except OSError:
                 self._drop(near)
                 return
+            self.opened(near, far)
             for one in (near, far):
+                # Else the kernel holds small blocks back, and each answer to one comes 40 ms late.
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 one.settimeout(20)
                 self._selector.register(one, selectors.EVENT_READ)
 
@@ -98,6 +107,8 @@ class Wire:
             block = one.recv(_BLOCK)
             if self.mode == "slow":
                 time.sleep(SLOW_S)
+            if block:
+                self.carried(one, block)
             self._pairs[one].sendall(block)
         except OSError:
             block = b""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uproot
@@ -249,3 +251,28 @@ def test_a_fault_of_our_own_is_found(bench: Bench, monkeypatch: pytest.MonkeyPat
     with pytest.raises(SeptumError):
         bench.finish()
     assert not bench.target.path.exists()
+
+
+def test_whether_a_part_is_in_is_answered_without_a_walk_over_all(bench: Bench) -> None:
+    """It is asked once a part: what walks over all parts then costs their number squared."""
+    for part in ("0000", "0002"):
+        bench.write(part, h=H(cells=[0, 1, 2, 0]))
+        bench.add(part)
+    walks = []
+
+    class Counting(dict[str, tuple[int, str]]):
+        def __iter__(self) -> Iterator[str]:
+            walks.append("iter")
+            return super().__iter__()
+
+        def items(self) -> Any:
+            walks.append("items")
+            return super().items()
+
+    sums = bench.merging._sums
+    sums.parts = Counting(sums.parts)
+
+    assert ["0000" in bench.merging.parts, "0001" in bench.merging.parts] == [True, False]
+    assert walks == []
+    assert sorted(bench.merging.parts) == ["0000", "0002"]
+    assert bench.merging.parts["0000"] == bench.merging.parts["0002"] != ""

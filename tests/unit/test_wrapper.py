@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import io
 import json
 import math
 import os
@@ -14,7 +16,8 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -687,6 +690,35 @@ def test_the_program_is_the_same_to_the_last_byte() -> None:
     """What goes to the workers has no date of its own; the policies of the merge are in it."""
     assert program({"sums": "plain", "averages": "sum"}) == program({"averages": "sum", "sums": "plain"})
     assert program({}) != program({"averages": "sum"})
+
+
+def test_the_program_holds_what_it_imports_and_nothing_else() -> None:
+    """Each job gets a copy: what the reader does not need would be sent as often as there are parts."""
+    with zipfile.ZipFile(io.BytesIO(program({}))) as archive:
+        sources = {name: archive.read(name).decode() for name in archive.namelist() if name.startswith("septum/")}
+    modules = {name.removesuffix(".py").removesuffix("/__init__").replace("/", "."): name for name in sources}
+    wanted, seen = ["septum.merge.strict.contents"], set()
+    while wanted:
+        module = wanted.pop()
+        if module not in seen:
+            seen.add(module)
+            # A package is imported before what is in it.
+            wanted += [module.rpartition(".")[0]] * ("." in module)
+            wanted += _imported(sources[modules[module]], modules)
+
+    assert seen == set(modules)
+
+
+def _imported(source: str, modules: Collection[str]) -> set[str]:
+    """The modules of septum that a source imports, inside of functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            # What is imported from a package may be a module, or something in it.
+            found |= {str(node.module), *({f"{node.module}.{alias.name}" for alias in node.names} & set(modules))}
+    return {name for name in found if name.split(".")[0] == "septum"}
 
 
 # ── signals ─────────────────────────────────────────────────────────────────────────────────────────────────────

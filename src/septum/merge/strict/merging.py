@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,6 +86,22 @@ class Strict:
         return merging if merging.resume(files) else None
 
 
+class _Digests(Mapping[str, str]):
+    """The hashes of parts, where they stand."""
+
+    def __init__(self, parts: Mapping[str, tuple[int, str]]) -> None:
+        self._parts = parts
+
+    def __getitem__(self, part: str) -> str:
+        return self._parts[part][1]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+
 class StrictMerging:
     """The merge of one result."""
 
@@ -107,8 +123,8 @@ class StrictMerging:
 
     @property
     def parts(self) -> Mapping[str, str]:
-        """The parts that are in, with the hash of what they hold."""
-        return {part: digest for part, (_, digest) in self._sums.parts.items()}
+        """The parts that are in, with the hash of what they hold; asked for once a part, so nothing is copied."""
+        return _Digests(self._sums.parts)
 
     def add(self, part: str, reading: Contents, *, sha256: str = "") -> None:
         """Take in a part; with plain sums it waits for its turn."""

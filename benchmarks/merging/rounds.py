@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import Case, cache, make
-from benchmarks.compare import compare, total
-from benchmarks.contenders import FEW, Contender
 from benchmarks.machine import load
 from benchmarks.measure import Measured, measure
+from benchmarks.merging.cases import Case, make
+from benchmarks.merging.compare import compare, total
+from benchmarks.merging.contenders import FEW, Contender
+from benchmarks.places import cache
 
 _REFERENCE = "hadd -f"
 # Two sums of some hundred thousand numbers, added in another order.

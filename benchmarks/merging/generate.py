@@ -1,10 +1,10 @@
-"""Writes files of a case with ROOT: `python -m benchmarks.generate CASE NUMBER…`. See `cases.make`."""
+"""Writes files of a case with ROOT: `python -m benchmarks.merging.generate CASE NUMBER…`. See `cases.make`."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks.cases import CASES, HERE
+from benchmarks.merging.cases import CASES, HERE
 
 
 def main(name: str, numbers: list[int]) -> None:

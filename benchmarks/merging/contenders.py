@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cache as remembered
 from pathlib import Path
 
-from benchmarks.cases import HERE, cache
+from benchmarks.merging.cases import HERE
+from benchmarks.places import cache
 from septum.errors import EngineMissingError
 from septum.merge.hadd import find_hadd
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.places import cache
 
 HERE = Path(__file__).parent
 _ZLIB_1, _LZ4_4, _ZSTD_5 = 101, 404, 505
@@ -85,12 +86,6 @@ CASES = (
 )
 
 
-def cache() -> Path:
-    """The folder of everything that is made once: files, a venv with the peers, the compiled floor, results."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("SEPTUM_CACHE") or Path(base) / "septum").absolute() / "benchmarks"
-
-
 def make(case: Case, count: int | None = None) -> list[Path]:
     """The first files of a case; those that are not there yet are written, by ROOT in a process of its own."""
     files = case.files(count)
@@ -99,6 +94,6 @@ def make(case: Case, count: int | None = None) -> list[Path]:
         print(f"{case.name}: writing {len(missing)} files into {case.folder}", flush=True)
         case.folder.mkdir(parents=True, exist_ok=True)
         # The package `root` warns on import that it is young.
-        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.generate", case.name, *map(str, missing)]
-        subprocess.run(command, cwd=HERE.parent, check=True)
+        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.merging.generate", case.name, *map(str, missing)]
+        subprocess.run(command, cwd=HERE.parents[1], check=True)
     return files

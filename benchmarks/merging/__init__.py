@@ -1,0 +1,1 @@
+"""Measures merging: septum beside hadd and its rivals, on the same files, in turn."""
