@@ -27,6 +27,7 @@ LONGEST = (
     "tests/integration/test_probes.py",
     "tests/integration/test_reana_faults.py",
     "tests/integration/test_reana_backend.py",
+    "tests/integration/test_reana_ends.py",
     "tests/integration/test_reana_server.py",
     "tests/integration/test_report_browser.py",
     "tests/unit/test_component_jobs.py",

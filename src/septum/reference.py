@@ -367,7 +367,7 @@ def _profile_section(name: str, root: Path) -> list[str]:
     loaded = load_profile(name, environ={}, root=root / FOLDER, complete=False)
     profile = loaded.profile
     verified = "never verified against the real site" if profile.verified == "never" else f"verified {profile.verified}"
-    lines = [f"## {name}", "", f"{profile.title}: {verified}."]
+    lines = [f"## `{name}`", "", f"{profile.title}: {verified}."]
     if not profile.usable:
         lines += ["", f"Not usable with this version: {profile.unusable_because}."]
     if loaded.missing:
