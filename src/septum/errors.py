@@ -315,6 +315,12 @@ class SubmitRefusedError(SeptumError):
     code, exit_code = "E210", 21
 
 
+class SharedAreaError(SubmitRefusedError):
+    """What all parts share cannot be brought to `shared-area` of the cluster's profile, or no worker could fetch it."""
+
+    code, exit_code = "E212", 21
+
+
 class NoRoomError(SubmitRefusedError):
     """The site has no room for more jobs of this account now; septum waits for room before it gives up."""
 
@@ -433,6 +439,13 @@ class TransferDamagedError(OutputDamagedError):
     """An output is not the file, to the last byte, that the worker sent."""
 
     code, exit_code = "E315", 35
+    transient = True
+
+
+class InputsDamagedError(PartError):
+    """A worker did not get the inputs that all parts share, or not as they were sent; the command was not started."""
+
+    code, exit_code = "E316", 35
     transient = True
 
 

@@ -14,9 +14,10 @@ from septum.errors import NoRoomError, SeptumError, SubmitRefusedError
 from septum.ledger import ENDED
 from septum.outcome import failure
 from septum.plan import Part
+from septum.shared import goes_by_url
 from septum.states import HoldAction, JobState, PartState, hold_of
 from septum.units import count, show_duration, show_size
-from septum.worker.sandbox import WRAPPER, sent_names
+from septum.worker.sandbox import SHARED, WRAPPER, sent_names
 
 if TYPE_CHECKING:
     from septum.clusters.profile import Profile
@@ -248,7 +249,8 @@ class Feeder:
                 raise SubmitRefusedError(
                     f"cluster: part {row.id} sends {show_size(size_b)}, and one submission may send "
                     f"{show_size(limit_b)} there",
-                    fix="let the parts read large inputs by URL instead of sending them",
+                    fix="name a 'shared-area' in the cluster's profile for what all parts share; let the parts read "
+                    "their own large inputs by URL instead of sending them",
                 )
             if size_b > limit_b or not alike:
                 break
@@ -256,8 +258,9 @@ class Feeder:
         return chosen
 
     def _sent_b(self, part: Part) -> int:
-        """The bytes that travel to the worker of a part: a copy of what all parts share for each of them."""
-        return sum(self._size_b(name) for name in (WRAPPER, *sent_names(self._run.plan, part)))
+        """The bytes that travel with the job of a part: a copy of what all parts share, unless that goes by URL."""
+        by_url = bool(self._run.plan.inputs) and goes_by_url(self._profile, self._size_b(SHARED))
+        return sum(self._size_b(name) for name in (WRAPPER, *sent_names(self._run.plan, part, by_url=by_url)))
 
     def _size_b(self, name: str) -> int:
         if name not in self._sizes:

@@ -117,6 +117,9 @@ class Asked:
         core_hours_allowed: `limits: cpu-hours` of septum.yaml.
         there_b: What travels to the workers, before it is packed.
         spool_b: What waits on the schedd for its jobs to begin; 0 on this machine.
+        sent_b: What is sent to the schedd for all jobs, before it is packed; 0 on this machine.
+        shared_b: What all parts share, and
+        area_b: what of it goes to the shared area of the cluster instead, once.
     """
 
     parts: int
@@ -130,6 +133,9 @@ class Asked:
     core_hours_allowed: float | None
     there_b: int
     spool_b: int
+    sent_b: int
+    shared_b: int
+    area_b: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +175,7 @@ def asked(
     time_s: int,
     at_once: int,
     spools: bool,
+    by_url: bool = False,
 ) -> Asked:
     """What a plan asks for.
 
@@ -180,10 +187,13 @@ def asked(
         time_s: its time.
         at_once: Most jobs at a time.
         spools: Whether a schedd keeps the files of jobs that wait.
+        by_url: Whether what all parts share goes to a storage once.
     """
     request, number = plan.request, len(plan.parts)
     cpus, time_s, at_once = request.cpus or cpus, request.time_s or time_s, min(at_once, number)
-    there_b = total_size(plan.inputs) * number + sum(total_size(part.inputs) for part in plan.parts)
+    shared_b = total_size(plan.inputs)
+    there_b = shared_b * number + sum(total_size(part.inputs) for part in plan.parts)
+    sent_b = there_b - (shared_b * number if by_url else 0) if spools else 0
     return Asked(
         parts=number,
         whole=plan.whole_count or number,
@@ -195,7 +205,10 @@ def asked(
         core_hours=number * cpus * time_s / 3600,
         core_hours_allowed=plan.limits.cpu_hours,
         there_b=there_b,
-        spool_b=there_b * at_once // max(number, 1) if spools else 0,
+        spool_b=sent_b * at_once // max(number, 1),
+        sent_b=sent_b,
+        shared_b=shared_b,
+        area_b=shared_b if by_url else 0,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from septum.clusters.area import AreaUrl, ReadUrl, problem_of_area
 from septum.validation import Duration, Model, Size
 
 if TYPE_CHECKING:
@@ -267,6 +268,20 @@ class Profile(Model):
     max_bytes_per_submission: Size = Field(
         default=_text("1 TB"), description="Most bytes of files that one submission sends, all its jobs together."
     )
+    shared_area: AreaUrl = Field(
+        default="",
+        description="A folder of a storage, `https://HOST/FOLDER` or `root://HOST//FOLDER`: what all parts share goes "
+        "there once, and the jobs fetch it by HTCondor's file transfer plugins. If empty, each job gets a copy through "
+        "the schedd.",
+    )
+    shared_read: ReadUrl = Field(
+        default="",
+        description="The address by which jobs read that folder, if it is another: `SERVICE+https://HOST/FOLDER` with "
+        "the token of one of `job-tokens`, `osdf:///FOLDER`, `root://HOST//FOLDER`.",
+    )
+    shared_above: Size = Field(
+        default=_text("100 kB"), description="What is not larger than this is sent with each job all the same."
+    )
     spool_batch: int = Field(
         default=50,
         ge=1,
@@ -311,6 +326,8 @@ class Profile(Model):
             raise ValueError("'storage-audience' asks for a token, and 'credentials' is none")
         if self.image_method != "none" and self.image_form != "docker" and not self.image_prefix:
             raise ValueError(f"'image-prefix' must say where the images are, since 'image-form' is {self.image_form}")
+        if problem := problem_of_area(self):
+            raise ValueError(problem)
         if not self.usable and not self.unusable_because:
             raise ValueError("'unusable-because' must say why, since 'usable' is false")
         return self
@@ -322,7 +339,7 @@ DURATIONS = frozenset(
 )
 """Names of the fields that are seconds."""
 
-SIZES = frozenset({"default_memory", "default_disk", "max_bytes_per_submission"})
+SIZES = frozenset({"default_memory", "default_disk", "max_bytes_per_submission", "shared_above"})
 """Names of the fields that are bytes."""
 
 IDENTITY = frozenset({"name", "title", "usable", "unusable-because", "verified"})

@@ -100,6 +100,7 @@ def _submit(options: Options, say: Say, clock: Clock) -> Submitted:
         with open_credentials(profile, options, say) as supervisor:
             supervisor.credentials.require_life(clock.now(), _needed_s(plan, profile) + options.gap_s)
             lint_sent(plan, sorted(run.sent.glob("*.tar*")))
+            _announce_files(plan, profile, run, say)
             _check_access(profile, supervisor.credentials, run, say)
             with (
                 open_backend(run, profile, supervisor.credentials, options) as backend,
@@ -137,6 +138,16 @@ def _check_access(profile: Profile, credentials: Credentials, run: Run, say: Say
 
     found = dict(check(profile, credentials, run.sent))
     say(f"schedd {found['schedd']} takes us for {found['account']}")
+
+
+def _announce_files(plan: Plan, profile: Profile, run: Run, say: Say) -> None:
+    from septum.shared import sending
+
+    sizes = {path.name: path.stat().st_size for path in run.sent.iterdir()}
+    found = sending(plan, profile, sizes.__getitem__)
+    say(found.line)
+    if found.warning:
+        say(f"warning: {found.warning}")
 
 
 def _announce_image(plan: Plan, profile: Profile, say: Say) -> None:
