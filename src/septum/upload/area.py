@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 CHECKED_FOR_S = 600.0
 """How long an object that was seen there counts as there."""
 _NAMES = 3
-_LOOKS = 2
+_LOOKS, _PAUSE_S = 3, 1.0
+_PERHAPS_ANOTHER: frozenset[Kind] = frozenset({"differs", "denied", "refused"})
 _WHY: Mapping[Kind, str] = {
     "auth": "the storage and septum did not accept each other",
     "denied": "the storage does not allow it",
@@ -107,16 +108,20 @@ class Area:
         fault = AttemptError("differs", "")
         for number in range(_NAMES):
             name = object_name(self._local.sha256, now_s=now_s, number=number)
-            # Twice: another run may have renamed its copy to this very name while we sent ours.
-            for _ in range(_LOOKS):
+            # Another run may bring its copy to this very name while we send ours; then ours is refused, in whatever
+            # words the storage has, or the other one is still on its way.
+            for look in range(_LOOKS):
+                self._clock.sleep(look * _PAUSE_S)
                 try:
                     patiently(self._sender, replace(self._local, name=name), self._clock, threading.Event())
                 except AttemptError as error:
                     fault = error
-                    if error.kind != "differs":
+                    if error.kind not in _PERHAPS_ANOTHER:
                         raise self._explained(error, name) from None
                 else:
                     return name
+            if fault.kind != "differs":
+                raise self._explained(fault, name)
         raise self._explained(fault, object_name(self._local.sha256, now_s=now_s))
 
     def _open(self) -> Sender:
