@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from septum.facility import Facility
+from tests.fakes.storage import WebDavDouble, serving
 from tests.workshop import Repository, client_environment, kinds_repository, pool_profile
 
 
@@ -40,11 +42,20 @@ class Site:
         return repository
 
 
-@pytest.fixture(scope="session", params=["local", "pool"])
-def site(request: pytest.FixtureRequest) -> Site:
-    """Each place in turn."""
+@pytest.fixture(scope="session", params=["local", "pool", "area"])
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """Each place in turn; the last is the pool with a shared area, from where the jobs fetch what all parts share."""
     if request.param == "local":
-        return Site("local", {"SEPTUM_CLUSTER": "local"}, None)
+        yield Site("local", {"SEPTUM_CLUSTER": "local"}, None)
+        return
     facility: Facility = request.getfixturevalue("facility")
     environ = {"SEPTUM_CLUSTER": "pool", **client_environment(facility)}
-    return Site("pool", environ, pool_profile(facility.pool, facility))
+    if request.param == "pool":
+        yield Site("pool", environ, pool_profile(facility.pool, facility))
+        return
+    area = WebDavDouble("localhost", folders={"", "/area"})
+    with serving(area, facility._authority):
+        more: dict[str, Any] = {"shared-area": f"{area.url}/area", "shared-above": "1 B"}
+        yield Site("pool", environ, pool_profile(facility.pool, facility, **more))
+    # Whatever went wrong in the parts: they have fetched it from there.
+    assert "GET" in area.methods()

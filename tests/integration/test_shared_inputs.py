@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -58,7 +58,7 @@ class Site:
     token: str
     proxy: Path
 
-    def profile(self, way: str, folder: str, **changes: object) -> str:
+    def profile(self, way: str, folder: str, **changes: Any) -> str:
         """The profile of the pool with a shared area, or without where `way` is `spool`."""
         port, path = self.storage.port, f"store/user/{folder}"
         areas = {
@@ -74,7 +74,7 @@ class Site:
         }
         return pool_profile(self.pool, self.facility, **{**areas[way], "shared-above": "1 kB", **changes})
 
-    def repository(self, folder: Path, way: str, area: str, *, parts: int = 2, **changes: object) -> Repository:
+    def repository(self, folder: Path, way: str, area: str, *, parts: int = 2, **changes: Any) -> Repository:
         """An analysis whose parts copy a shared file; the others of its inputs cannot be packed."""
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "good.root").exists():
@@ -263,9 +263,8 @@ def test_an_object_that_has_vanished(site: Site, tmp_path: Path) -> None:
 
 def test_no_machine_has_the_plugin(site: Site, tmp_path: Path) -> None:
     """Said before anything is sent: such jobs would wait for days."""
-    repository = site.repository(
-        tmp_path, "https", "plugin", **{"shared-read": f"osdf://localhost:{site.storage.port}/store/user/plugin"}
-    )
+    changes: dict[str, Any] = {"shared-read": f"osdf://localhost:{site.storage.port}/store/user/plugin"}
+    repository = site.repository(tmp_path, "https", "plugin", **changes)
     done = repository.septum("run")
 
     assert done.returncode == 21, done.stdout
@@ -280,7 +279,7 @@ def test_no_machine_has_the_plugin(site: Site, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("area", "says"), [("../others", "does not allow it"), ("full", "no room for it")])
 def test_an_area_that_takes_nothing(site: Site, tmp_path: Path, way: str, area: str, says: str) -> None:
     """The storage's words, a fix, no job, and nothing half there."""
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     if area == "../others":
         place = f"localhost:{site.storage.port}/{'/' if way == 'root' else ''}store/others"
         changes = {"shared-area": f"{way}://{place}"}

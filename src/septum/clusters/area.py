@@ -21,7 +21,8 @@ _FOLDER = rf"[A-Za-z0-9.-]+(?::\d+)?//?{_PATH}"
 def _form(pattern: str, example: str) -> Callable[[str], str]:
     def check(text: str) -> str:
         if text and not re.fullmatch(pattern, text):
-            raise ValueError(f"expected {example}, with nothing behind the folder, got {text.partition('?')[0]!r}")
+            # Not the text itself: what is wrong with it may be a password.
+            raise ValueError(f"expected {example}, with no user before and nothing behind it")
         return text
 
     return check

@@ -111,7 +111,8 @@ class Area:
             # Another run may bring its copy to this very name while we send ours; then ours is refused, in whatever
             # words the storage has, or the other one is still on its way.
             for look in range(_LOOKS):
-                self._clock.sleep(look * _PAUSE_S)
+                if look:
+                    self._clock.sleep(look * _PAUSE_S)
                 try:
                     patiently(self._sender, replace(self._local, name=name), self._clock, threading.Event())
                 except AttemptError as error:
