@@ -6,162 +6,30 @@ with the proxy that HTCondor delegates, by a plugin as sites have it. Bytes are 
 
 from __future__ import annotations
 
-import base64
 import os
 import secrets
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from septum.manifest import NAME, from_json
-from tests.faults.wire import start, wires
-from tests.integration.test_upload_real import _start
-from tests.workshop import SEPTUM, Repository, client_environment, pool_profile, queue, write_root
+from tests.integration.shared_site import SHARED_B, Counted, Site, counted, open_site
+from tests.workshop import Repository, queue
 
 if TYPE_CHECKING:
     from septum.facility import Facility
-    from septum.facility.pool import Pool
-    from septum.facility.xrootd import XRootD
 
-ANY = "https://wlcg.cern.ch/jwt/v1/any"
 PARTS = 10
-SHARED_B = 2_000_000
 _DEADLINE_S = 120
-# As sites write it; the old form of the protocol, which takes one file.
-_PLUGIN = """\
-#!/bin/sh
-if [ "$1" = -classad ]; then
-    printf 'PluginVersion = "0.1"\\nPluginType = "FileTransfer"\\nSupportedMethods = "root"\\n'
-    exit 0
-fi
-# HTCondor tells plugins of the proxy in the ad of the job alone.
-X509_USER_PROXY=$(sed -n 's/^x509userproxy = "\\(.*\\)"$/\\1/p' "$_CONDOR_JOB_AD")
-X509_CERT_DIR=/site/certificates
-export X509_USER_PROXY X509_CERT_DIR
-exec xrdcp --silent --force "$1" "$2"
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """A pool with a storage."""
-
-    facility: Facility
-    pool: Pool
-    storage: XRootD
-    token: str
-    proxy: Path
-
-    def profile(self, way: str, folder: str, **changes: Any) -> str:
-        """The profile of the pool with a shared area, or without where `way` is `spool`."""
-        port, path = self.storage.port, f"store/user/{folder}"
-        areas = {
-            "https": {
-                "shared-area": f"https://localhost:{port}/{path}",
-                "shared-read": f"cms+https://localhost:{port}/{path}",
-                "job-tokens": "[cms]",
-                "storage-audience": ANY,
-                "storage-scope": "['storage.read:/', 'storage.create:/store/user']",
-            },
-            "root": {"shared-area": f"root://localhost:{port}//{path}", "proxy": "required"},
-            "spool": {},
-        }
-        return pool_profile(self.pool, self.facility, **{**areas[way], "shared-above": "1 kB", **changes})
-
-    def repository(self, folder: Path, way: str, area: str, *, parts: int = 2, **changes: Any) -> Repository:
-        """An analysis whose parts copy a shared file; the others of its inputs cannot be packed."""
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "good.root").exists():
-            write_root(folder / "good.root")
-            (folder / "ballast.bin").write_bytes(os.urandom(SHARED_B))
-            rows = ", ".join(f"{{n: {number}}}" for number in range(parts))
-            (folder / "septum.yaml").write_text(
-                f"name: shared\ncommand: [cp, good.root, out.root]\nparts: {{list: [{rows}]}}\n"
-                "inputs: [good.root, ballast.bin]\noutputs: [{path: out.root, objects: [mass]}]\n"
-                "merge: {all.root: out.root}\n"
-            )
-        (folder / "clusters").mkdir(exist_ok=True)
-        (folder / "clusters/pool.yaml").write_text(self.profile(way, area, **changes))
-        environ = {
-            "SEPTUM_CLUSTER": "pool",
-            **client_environment(self.facility, "analysis-client"),
-            "X509_CERT_DIR": self.facility.proxies.environment["X509_CERT_DIR"],
-            "X509_PROXY": base64.b64encode(self.proxy.read_bytes()).decode(),
-        }
-        return Repository(folder=folder, environ=environ)
-
-    def objects(self, folder: str) -> dict[str, Path]:
-        """What stands in the area, by the name below the month."""
-        base = self.storage.folder / "store/user" / folder
-        return {path.name: path for path in base.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
 def site(facility: Facility, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The pool gives its jobs a token of a service `cms`, as a credential monitor would lay it down."""
-    folder = tmp_path_factory.mktemp("shared")
-    storage = _start(facility, folder / "server")
-    (storage.folder / "store/others").mkdir()
-    token = facility.issuer.token("storage-client", scope="storage.read:/ wlcg")
-    mine = folder / "tokens/cmscat"
-    mine.mkdir(parents=True)
-    for name, text in (("cms.use", token), ("cms.top", "{}")):
-        (mine / name).write_text(text)
-        (mine / name).chmod(0o600)
-    (folder / "plugin").write_text(_PLUGIN)
-    (folder / "plugin").chmod(0o755)
-    config = [
-        "SEC_CREDENTIAL_DIRECTORY_OAUTH = /site/tokens",
-        "TRUST_CREDENTIAL_DIRECTORY = True",
-        "FILETRANSFER_PLUGINS = $(FILETRANSFER_PLUGINS), /site/xrootd_plugin",
-    ]
-    mounts = {
-        "/site/tokens": folder / "tokens",
-        "/site/xrootd_plugin": folder / "plugin",
-        "/site/certificates": Path(facility.proxies.environment["X509_CERT_DIR"]),
-    }
-    with facility.extra_pool("shared", config=config, slots=32, read_only=mounts) as pool:
-        proxy = facility.make_proxy(folder / "proxy.pem")
-        yield Site(facility=facility, pool=pool, storage=storage, token=token, proxy=proxy)
-    storage.stop()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
-    """A run, and what it sent: to the pool, and to the storage."""
-
-    said: str
-    code: int
-    pool_b: int
-    storage_b: int
-    result: str
-
-
-def _counted(site: Site, repository: Repository, run: str) -> Counted:
-    """Run septum where nothing but pool, issuer and storage can be reached, over wires that count."""
-    issuer = urlsplit(site.facility.issuer.url).port
-    assert issuer is not None
-    out = repository.folder / "said"
-    with wires(int(site.pool.endpoint.collector.rpartition(":")[2]), issuer, site.storage.port) as ways:
-        words = [str(SEPTUM), "run", "--cluster", "pool"]
-        process = start(words, ways, cwd=repository.folder, env=repository.environment(SEPTUM_RUN=run), out=out)
-        try:
-            code = process.wait(_DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait()
-        sent = [way.sent_b for way in ways]
-    result = ""
-    if code == 0:
-        manifest = from_json((repository.result / NAME).read_text(encoding="utf-8"), name=NAME)
-        result = manifest.results[0].sha256
-    return Counted(said=out.read_text(), code=code, pool_b=sent[0], storage_b=sent[2], result=result)
+    """A pool with a storage."""
+    with open_site(facility, tmp_path_factory.mktemp("shared")) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +40,7 @@ def runs(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, C
     for name in ("spool", "https", "https again", "root", "root again"):
         way = name.split()[0]
         repository = site.repository(folder, way, f"once-{way}", parts=PARTS)
-        found[name] = _counted(site, repository, secrets.token_hex(4))
+        found[name] = counted(site, repository, secrets.token_hex(4))
     return found
 
 

@@ -14,7 +14,7 @@ from septum.backends.base import JobReport, Run
 from septum.backends.htcondor.shared_inputs import INPUTS_HOLD, SharedInputs
 from septum.clusters.profile import Profile
 from septum.credentials.held import Credentials
-from septum.errors import ClusterUnreachableError, SeptumError, SharedAreaError
+from septum.errors import ClusterUnreachableError, SeptumError, SharedAreaError, StateError
 from septum.facility.certificates import Authority, create_authority
 from septum.shared import MANY_B, Sending, goes_by_url, object_name, plugin_method, read_url
 from septum.states import JobState
@@ -214,6 +214,15 @@ def test_the_token_is_not_taken(rig: Rig, dav: WebDavDouble) -> None:
 
     assert isinstance(error, SharedAreaError)
     assert "did not accept each other" in error.what
+
+
+def test_the_archive_is_gone(rig: Rig) -> None:
+    """The state folder was not kept: that is no fault of the storage."""
+    rig.path.unlink()
+    error = rig.error()
+
+    assert isinstance(error, StateError)
+    assert "state folder" in error.fix
 
 
 def test_it_does_not_answer(rig: Rig, dav: WebDavDouble) -> None:

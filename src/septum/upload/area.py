@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from septum.credentials.redact import KNOWN
-from septum.errors import ClusterUnreachableError, ProfileError, SeptumError, SharedAreaError
+from septum.errors import ClusterUnreachableError, ProfileError, SeptumError, SharedAreaError, StateError, UploadError
 from septum.shared import object_name, read_url
 from septum.upload.attempt import AttemptError, Kind
 from septum.upload.local import Local, weigh
@@ -94,6 +94,7 @@ class Area:
         Raises:
             SharedAreaError: It cannot be brought there.
             ClusterUnreachableError: The storage does not answer.
+            StateError: The archive cannot be read.
         """
         now_s = self._clock.now()
         if not self._url or anew or now_s - self._checked_s > CHECKED_FOR_S:
@@ -103,7 +104,7 @@ class Area:
 
     def _bring(self, now_s: float) -> str:
         """The name under which the archive stands there."""
-        self._local = self._local or weigh("", self._path)
+        self._local = self._local or self._weighed()
         self._sender = self._sender or self._open()
         fault = AttemptError("differs", "")
         for number in range(_NAMES):
@@ -124,6 +125,16 @@ class Area:
             if fault.kind != "differs":
                 raise self._explained(fault, name)
         raise self._explained(fault, object_name(self._local.sha256, now_s=now_s))
+
+    def _weighed(self) -> Local:
+        try:
+            return weigh("", self._path)
+        except UploadError as error:
+            raise StateError(
+                f"inputs: {self._path} cannot be read",
+                evidence=error.evidence,
+                fix="keep the whole state folder between the CI jobs",
+            ) from error
 
     def _open(self) -> Sender:
         from septum.upload.senders import StorageSender
