@@ -186,10 +186,23 @@ def test_a_list_without_an_end(case: Case) -> None:
     """Nor does one whose last page names itself as the next."""
     case.question_s = 1.0
     case.flawed()
-    headers = {"Link": f'<{case.server.url}/api/v4/projects/42/variables?page=2>; rel="next"'}
-    case.server.fail("GET /projects/:id/variables", Fault(status=200, data=[], headers=headers))
+    page = [{"key": "ONE", "value": "1", "environment_scope": "*"}]
+    case.server.fail("GET /projects/:id/variables", Fault(status=200, data=page, headers=_itself_as_next(case)))
 
     assert case.run("check").code == 75
+
+
+def test_empty_pages_without_an_end(case: Case) -> None:
+    """python-gitlab calls itself for the page after an empty one, so that the depth of Python ends it first."""
+    case.question_s = 60.0
+    case.flawed()
+    case.server.fail("GET /projects/:id/variables", Fault(status=200, data=[], headers=_itself_as_next(case)))
+
+    assert case.run("check").code == 2
+
+
+def _itself_as_next(case: Case) -> dict[str, str]:
+    return {"Link": f'<{case.server.url}/api/v4/projects/42/variables?page=2>; rel="next"'}
 
 
 def test_secrets_are_only_where_they_belong(case: Case) -> None:

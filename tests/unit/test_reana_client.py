@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -252,7 +253,7 @@ def test_a_server_that_goes_on_failing_is_told_with_its_words(server: Server) ->
 
     assert type(caught.value) is ClusterUnreachableError
     assert len(server.asked) == 4
-    assert "attempt 4: HTTP 500: Internal controller error." in caught.value.evidence
+    assert "4 attempts: HTTP 500: Internal controller error." in caught.value.evidence
 
 
 def test_a_workflow_is_asked_for_once_only(server: Server) -> None:
@@ -454,6 +455,43 @@ def test_a_server_that_is_not_there_is_told_without_the_address_that_was_asked(t
 
     assert "ConnectionRefusedError" in str(caught.value) or "refused" in str(caught.value)
     assert TOKEN not in str(caught.value)
+
+
+def test_the_most_talkative_logging_does_not_show_the_token(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The library below writes each address down as soon as anybody asks Python for all messages."""
+    caplog.set_level(logging.DEBUG)
+    server.say(Reply(status=503), Reply(body=b'{"email": "a"}'))
+    server.client.account()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with running(elsewhere) as gone:
+        client = gone.client
+    with pytest.raises(ClusterUnreachableError):
+        client.account()
+
+    assert "GET /api/you?access_token=[token]" in caplog.text
+    assert TOKEN not in caplog.text
+    assert [record for record in caplog.records if TOKEN in f"{record.msg} {record.args}"] == []
+
+
+def test_attempts_that_fail_alike_are_told_once(server: Server) -> None:
+    """With their number."""
+    server.say(*[Reply(status=503)] * 4)
+
+    with pytest.raises(ClusterUnreachableError) as caught:
+        server.client.account()
+
+    assert caught.value.evidence == "4 attempts: HTTP 503"
+
+
+def test_an_account_without_anything_is_none(server: Server) -> None:
+    """Many a server answers everything with an empty object."""
+    server.say(Reply(body=b"{}"))
+
+    with pytest.raises(ClusterFailedError, match="does not answer as REANA does"):
+        server.client.account()
 
 
 def test_secrets_go_in_the_body_and_are_in_no_text(server: Server) -> None:

@@ -190,7 +190,7 @@ def test_every_shipped_cluster_has_its_section_and_says_when_it_was_verified() -
     page = clusters_page(ROOT)
 
     for name in shipped_names():
-        section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
+        section = page.split(f"\n## `{name}`\n")[1].split("\n## ")[0]
         assert "verified" in section
         assert "| Key | Value | Source and date |" in section
 

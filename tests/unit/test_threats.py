@@ -28,7 +28,7 @@ from tests import previewing
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "threat-model.md"
-NUMBERS = range(1, 37)
+NUMBERS = range(1, 39)
 _ROW = re.compile(r"^\| (?P<number>\d+) \|(?P<threat>[^|]+)\|(?P<answer>[^|]+)\|(?P<tests>[^|]+)\|$", re.MULTILINE)
 _TEST = re.compile(r"`(tests/[a-z0-9_/]+\.py)::(test_[a-z0-9_]+)`")
 

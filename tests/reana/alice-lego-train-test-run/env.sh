@@ -1,1 +1,2 @@
-export DATA=$PWD/data__LHC10h
+#!/bin/sh
+export DATA="$PWD/data__LHC10h"

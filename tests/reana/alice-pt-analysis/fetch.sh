@@ -1,2 +1,3 @@
+#!/bin/sh
 # Stands in for a download.
 seq 1 200 >"$1"

@@ -1,1 +1,2 @@
+#!/bin/sh
 export ALICE_PHYSICS=/opt/alice
