@@ -99,6 +99,21 @@ def test_parameters_of_septum_yaml_are_those_of_the_workflow(environ: Mapping[st
     assert done.returncode == 0
 
 
+@pytest.mark.parametrize("verb", ["prepare", "plan", "export reana"])
+def test_a_snakefile_is_read_without_secrets(environ: Mapping[str, str], tmp_path: Path, verb: str) -> None:
+    """It is a program of the repository, which runs whenever septum needs the plan."""
+    root = _copy("scattered-histograms", tmp_path)
+    snakefile, seen = next(root.rglob("Snakefile")), tmp_path / "seen.json"
+    looks = f"import json, os\nopen({str(seen)!r}, 'w').write(json.dumps(dict(os.environ)))\n"
+    snakefile.write_text(looks + snakefile.read_text(encoding="utf-8"), encoding="utf-8")
+    hidden = {name: f"not-to-be-seen-{name}" for name in ("REANA_ACCESS_TOKEN", "CI_JOB_TOKEN", "IAM_CLIENT_SECRET")}
+    _septum(root, {**environ, **hidden, "HARMLESS": "1"}, *verb.split())
+
+    found = json.loads(seen.read_text(encoding="utf-8"))
+    assert found["HARMLESS"] == "1"
+    assert [value for value in found.values() if "not-to-be-seen" in value] == []
+
+
 def test_what_the_jobs_ask_for_is_that_of_the_workflow(environ: Mapping[str, str], tmp_path: Path) -> None:
     """Memory is the largest, time the sum over all commands, cores are threads."""
     plans = {

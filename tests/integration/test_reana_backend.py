@@ -258,10 +258,15 @@ def test_a_used_up_quota_is_told_and_leaves_nothing(build: Callable[..., World],
     try:
         with pytest.raises(QuotaExceededError) as caught:
             world.submit(world.backend())
+        with pytest.raises(QuotaExceededError) as asked:
+            check(world.profile, world.credentials, room=True)
+        # A submission that was made already is found again, whatever room is left.
+        assert "critical" in dict(check(world.profile, world.credentials))["quota"]
     finally:
         server.set_quota("disk", limit=0)
 
     assert "disk" in caught.value.evidence
+    assert asked.value.evidence == "disk: 2 Bytes used of 1 Bytes"
     assert world.alive() == []
 
 
@@ -430,16 +435,30 @@ def test_a_run_that_is_cancelled_is_known_as_that_by_others(build: Callable[...,
     assert (backend.count(), other.count()) == (0, 0)
 
 
-def test_a_run_that_waits_in_the_queue_is_removed_from_it(build: Callable[..., World], server: ReanaServer) -> None:
-    """REANA stops only what runs."""
+@pytest.mark.parametrize("after", [None, False, True])
+def test_a_run_that_waits_in_the_queue_is_removed_from_it(
+    build: Callable[..., World], server: ReanaServer, *, after: bool | None
+) -> None:
+    """REANA stops only what runs; and the answer to that may be lost."""
     world = build()
     server.hold_queue(held=True)
     backend = world.backend()
     world.submit(backend)
+    if after is not None:
+        server.fail_next("create_workflow", 502, after=after)
     assert backend.remove(None) == 3
     server.hold_queue(held=False)
 
-    assert (world.alive(), backend.count()) == ([], 0)
+    assert backend.count() == 0
+    assert {one.status for one in server.store.workflows() if one.full_name in world.alive()} <= {"created"}
+    # The server tells nobody that it ever waited, and yet a septum that comes later knows.
+    later = world.backend()
+    reports = later.poll(world.ids, everything=True)
+    assert reports is not None
+    assert {report.state for report in reports.values()} == {JobState.REMOVED}
+    assert all(report.given_up for report in reports.values())
+    world.submit(later)
+    assert {report.state for report in world.until(later).values()} == {JobState.ENDED}
 
 
 def test_single_parts_are_removed_and_the_others_deliver(build: Callable[..., World]) -> None:

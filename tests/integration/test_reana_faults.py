@@ -320,7 +320,7 @@ def cancelled_before_the_answer_to_start(run: Run) -> None:
     assert "created" not in run.statuses().values()
 
 
-@ROWS.add(code=32, says=["deleted in REANA"])
+@ROWS.add(code=32, says=["septum: removed by its run"])
 def cancelled_while_queued(run: Run) -> None:
     """By another CI job, before the server has begun with it; REANA stops only what runs."""
     run.server.hold_queue()

@@ -36,19 +36,20 @@ class Access:
         return dict(self.lines).get("account", "")
 
 
-def ask(profile: Profile, credentials: Credentials, folder: Path) -> Access:
+def ask(profile: Profile, credentials: Credentials, folder: Path, *, room: bool = False) -> Access:
     """Ask the schedd or the REANA server of a profile. Nothing is submitted.
 
     Args:
         profile: A complete profile that is not `local`.
         credentials: Open ones.
         folder: Where HTCondor's client may write down the hosts that it meets.
+        room: Whether a quota of REANA that is used up is an error.
 
     Raises:
         SeptumError: No answer, another account than expected, or nothing would be taken.
     """
     if profile.method == "reana":
-        return _ask_reana(profile, credentials)
+        return _ask_reana(profile, credentials, room=room)
     from septum.backends.htcondor import check
 
     lines = check(profile, credentials, folder)
@@ -60,10 +61,10 @@ def ask(profile: Profile, credentials: Credentials, folder: Path) -> Access:
     )
 
 
-def _ask_reana(profile: Profile, credentials: Credentials) -> Access:
+def _ask_reana(profile: Profile, credentials: Credentials, *, room: bool) -> Access:
     from septum.backends.reana import check
 
-    lines = check(profile, credentials)
+    lines = check(profile, credentials, room=room)
     # What the server did not say is shown as that, and is no fact.
     found = {label: value for label, value in lines if value not in _NOT_SAID}
     account = found.get("account", "")

@@ -164,7 +164,7 @@ def check_cluster(args: argparse.Namespace) -> int:
         ):
             lines.append(("identity", credentials.identity))
             warnings = credentials.warnings
-            lines += ask(profile, credentials, Path(folder)).lines
+            lines += ask(profile, credentials, Path(folder), room=True).lines
     answer({"lines": dict(lines), "warnings": warnings})
     table(lines, indent="")
     for warning in warnings:

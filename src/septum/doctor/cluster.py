@@ -74,13 +74,13 @@ def schedd(context: Context) -> Outcome:
 
 
 def reana(context: Context) -> Outcome:
-    """The server's certificate is good, it takes the token, and offers the compute backend; what quota is left."""
+    """The server's certificate is good, it takes the token, has quota left, and offers the compute backend."""
     from septum.backends.access import ask
 
     require_keys(context, "reana-server")
     profile = context.need(PROFILE).profile
     profile = profile.model_copy(update={"call_deadline": min(_PING_S, profile.call_deadline)})
-    found = ask(profile, together(context), Path())
+    found = ask(profile, together(context), Path(), room=True)
     return ok(f"{found.sentence}; {profile.reana_compute_backend}" + (f"; REANA {found.version}" * bool(found.version)))
 
 

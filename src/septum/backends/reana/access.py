@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from septum.backends.reana.client import Client
+from septum.backends.reana.client import Client, quota_used_up
 from septum.backends.reana.workflow import Offer
 from septum.errors import ClusterUnusableError, CredentialMissingError
 
@@ -57,8 +56,13 @@ def check_backend(profile: Profile, offer: Offer) -> None:
         )
 
 
-def check(profile: Profile, credentials: Credentials, folder: Path | None = None) -> list[tuple[str, str]]:  # noqa: ARG001 - as of the other backends
+def check(profile: Profile, credentials: Credentials, *, room: bool = False) -> list[tuple[str, str]]:
     """Ask the server who it takes us for, what is left of the quota, and whether it has the compute backend.
+
+    Args:
+        profile: The cluster.
+        credentials: Open ones.
+        room: Whether a quota that is used up is an error. Not for a submission, which may have been made already.
 
     Returns:
         Labels and values to show.
@@ -70,6 +74,9 @@ def check(profile: Profile, credentials: Credentials, folder: Path | None = None
         account = client.account()
         offer = Offer.read(client.info())
     check_backend(profile, offer)
+    used_up = [f"{kind}: {quota.shown}" for kind, quota in sorted(account.quota.items()) if quota.is_used_up]
+    if room and used_up:
+        raise quota_used_up(profile.access_point, "\n".join(used_up))
     quota = ", ".join(
         f"{kind}: {quota.shown}" + (f" ({quota.health})" if quota.health not in {"", "healthy"} else "")
         for kind, quota in sorted(account.quota.items())

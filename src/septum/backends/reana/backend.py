@@ -184,7 +184,7 @@ class ReanaBackend:
                 key, replace(seen.said, removed={**seen.said.removed, **dict.fromkeys(chosen, reason)})
             )
         if len(going) == len(jobs):
-            self._drop(seen, chosen)
+            self._drop(seen, chosen, reason)
             return len(going)
         here = [part for part in going if seen.holds(part)]
         if self._profile.reana_compute_backend == KUBERNETES:
@@ -200,10 +200,10 @@ class ReanaBackend:
         """Whether a workflow can be deleted with all that it could tell: its parts have ended, and are fetched."""
         return self._profile.reana_workspace == "delete" and all(seen.holds(part) for part in going)
 
-    def _drop(self, seen: Seen, going: Sequence[str]) -> None:
+    def _drop(self, seen: Seen, going: Sequence[str], reason: str) -> None:
         """End a workflow that nobody wants anything of any more."""
         workflow = seen.workflow
-        status = workflow.status if workflow.status in OVER else self._runs.end(seen)
+        status = workflow.status if workflow.status in OVER else self._runs.end(seen, going, reason)
         if status not in OVER:
             # It is still being started: then each of its steps ends itself.
             self._client.upload(workflow.id, LEASE, lease_text(0))
@@ -238,7 +238,7 @@ class ReanaBackend:
 
 def _jobs(seen: Seen) -> list[str]:
     """The parts of a workflow that have a job: it waits, runs, or has ended and holds outputs."""
-    if not seen.ran or seen.workflow.status == DELETED or seen.empty:
+    if not seen.ran or seen.word or seen.workflow.status == DELETED or seen.empty:
         return []
     over = seen.workflow.status in OVER
     removed = seen.said.removed

@@ -46,6 +46,7 @@ _OF_TOKENS = re.compile(r"token|signed in|authori[sz]ed|authenticat", re.IGNOREC
 _OF_QUOTA = re.compile("quota", re.IGNORECASE)
 _NAMES = re.compile(r"septum-[A-Za-z0-9._-]*|septum(?:-run)?/[^\s'\"]*")
 _ACCOUNT, _OF_WORKFLOWS = "/api/you", "/api/workflows/"
+_OF_ACCOUNTS = frozenset({"email", "full_name", "username", "quota"})
 _QUOTED_B = 1 << 16
 _ASK_ANEW = (
     "copy the token anew from the server's page \"Your profile\" into the CI variable that 'access-token-variable' of "
@@ -90,7 +91,10 @@ class Client:
 
     def account(self) -> Account:
         """Whom the server takes us for."""
-        data = self._get(_ACCOUNT, doing="asking whose the token is")
+        doing = "asking whose the token is"
+        data = self._get(_ACCOUNT, doing=doing)
+        if not data.keys() & _OF_ACCOUNTS:
+            raise self._odd(doing, "it names no account")
         return Account(
             email=str(data.get("email") or ""),
             name=str(data.get("full_name") or data.get("username") or ""),
@@ -349,12 +353,7 @@ class Client:
                 with contextlib.suppress(Exception):  # the numbers are a help, and their lack is no other error
                     shown = [f"{kind}: {quota.shown}" for kind, quota in self.account().quota.items()]
                     evidence = "\n".join([evidence, *shown])
-            return QuotaExceededError(
-                f"cluster: the account has used up its quota on {host}",
-                evidence=evidence,
-                fix="delete old workflows with their workspaces, on the server's page, or with 'septum sweep'; or ask "
-                "the site for more",
-            )
+            return quota_used_up(host, evidence)
         # REANA says 403 to much that has nothing to do with who asks.
         if status == _UNKNOWN_US or (status == _FORBIDDEN and _OF_TOKENS.search(meant)):
             return AuthenticationError(
@@ -375,6 +374,16 @@ class Client:
         return ClusterFailedError(
             f"cluster: {host} refused, while {request.doing}", evidence=evidence, fix="its reason stands above"
         )
+
+
+def quota_used_up(host: str, evidence: str) -> QuotaExceededError:
+    """The error for an account that may use no more."""
+    return QuotaExceededError(
+        f"cluster: the account has used up its quota on {host}",
+        evidence=evidence,
+        fix="delete old workflows with their workspaces, on the server's page, or with 'septum sweep'; or ask "
+        "the site for more",
+    )
 
 
 def _path(*pieces: str) -> str:

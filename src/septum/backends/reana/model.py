@@ -89,6 +89,11 @@ class Quota:
     shown: str
     health: str
 
+    @property
+    def is_used_up(self) -> bool:
+        """Whether the server takes nothing more."""
+        return 0 < self.limit <= self.used
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:

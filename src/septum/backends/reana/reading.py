@@ -194,6 +194,8 @@ class Seen:
         said: What septum has said.
         empty: Whether the workspace is gone.
         was_started: Whether it had been started when it was seen before.
+        word: Why another workflow with these parts was removed, which could not say so itself; this one was made for
+            that only.
     """
 
     workflow: Workflow
@@ -204,10 +206,13 @@ class Seen:
     said: Said = field(default_factory=Said)
     empty: bool = False
     was_started: bool = False
+    word: str = ""
 
     @property
     def ran(self) -> bool:
-        """Whether it was ever started: of one that was not, nobody has to hear."""
+        """Whether it was ever started: of one that was not, nobody has to hear, unless it was made to be heard."""
+        if self.word:
+            return True
         deleted = self.workflow.status == DELETED
         began = self.was_started or bool(self.workflow.progress.get("total"))
         return self.workflow.status != CREATED and (began or not deleted)
@@ -255,6 +260,8 @@ def report(seen: Seen, part: str, plan: Plan, *, now_s: float) -> JobReport:
         judged=said.judged.get(part, ""),
         collected=said.collected,
     )
+    if seen.word:
+        return replace(base, state=JobState.REMOVED, reason=seen.word)
     if part in said.removed:
         return _removed(base, said.removed[part], plan)
     if not seen.ran or workflow.status == DELETED or seen.empty:

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from septum.backends.reana.client import Client
 from septum.backends.reana.model import CREATED, DELETED, OVER, WAITING, Workflow, newest
 from septum.backends.reana.reading import Facts, Said, Seen, read_facts, read_said, said_names
-from septum.backends.reana.workflow import FOLDER, LISTED, parts_in, prefix_of
-from septum.errors import ClusterFailedError, WorkflowGoneError
+from septum.backends.reana.workflow import FOLDER, LISTED, parts_in, prefix_of, ranges
+from septum.errors import ClusterFailedError, ClusterUnreachableError, SeptumError, WorkflowGoneError
 
 Key = tuple[str, int]
 """The name of a workflow and the number of its run: restarts of it are in the same workspace."""
 
 _SAID_B = 64 << 20
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
+_WORD = "septum_removed"
+"""The parameter of a workflow that was made to say why another one went."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _MadeOf:
+    """What the specification of a workflow of this run says: which jobs, of which parts; see `Seen` for `word`."""
+
+    number: int
+    parts: tuple[str, ...]
+    word: str = ""
 
 
 class Runs:
@@ -35,7 +46,7 @@ class Runs:
     ) -> None:
         self._client, self._tag, self._sleep = client, tag, sleep
         self._prefix = prefix_of(plan_name, tag)
-        self._made_of: dict[Key, tuple[int, tuple[str, ...]] | None] = {}
+        self._made_of: dict[Key, _MadeOf | None] = {}
         self._said: dict[Key, tuple[str, Said]] = {}
         self._signature: object = None
         self.seen: dict[Key, Seen] = {}
@@ -83,9 +94,10 @@ class Runs:
         made_of = self._parts_of(key, workflow)
         if made_of is None:
             return None
-        number, parts = made_of
         earlier = tuple(each for each in group if each.id != workflow.id and each.status != DELETED)
-        seen = Seen(workflow=workflow, number=number, parts=parts, earlier=earlier)
+        seen = Seen(
+            workflow=workflow, number=made_of.number, parts=made_of.parts, earlier=earlier, word=made_of.word
+        )  # fmt: skip
         if workflow.status in {CREATED, DELETED}:
             return seen
         try:
@@ -100,7 +112,7 @@ class Runs:
         """Whether a workflow is of this run: somebody may have given the name to one of their own."""
         return self._parts_of(key, workflow) is not None
 
-    def _parts_of(self, key: Key, workflow: Workflow) -> tuple[int, tuple[str, ...]] | None:
+    def _parts_of(self, key: Key, workflow: Workflow) -> _MadeOf | None:
         """Which jobs a workflow has, of which parts; None for one that is not of this run."""
         if key not in self._made_of:
             try:
@@ -114,7 +126,9 @@ class Runs:
             else:
                 number = parameters.get("septum_number")
                 parts = tuple(parts_in(str(parameters.get("septum_parts"))))
-                self._made_of[key] = (number if isinstance(number, int) else 1, parts)
+                self._made_of[key] = _MadeOf(
+                    number=number if isinstance(number, int) else 1, parts=parts, word=str(parameters.get(_WORD) or "")
+                )
         return self._made_of[key]
 
     def _read_said(self, key: Key, workflow: Workflow, files: Iterable[str]) -> Said:
@@ -152,23 +166,32 @@ class Runs:
 
     def newest_of(self) -> Mapping[str, Seen]:
         """Part to the workflow with its newest job that was ever started."""
-        found: dict[str, tuple[int, int, Seen]] = {}
+        found: dict[str, tuple[tuple[float, ...], Seen]] = {}
         for key, seen in self.seen.items():
             if not seen.ran:
                 continue
+            # Those with other parts have another name, and their runs are counted for themselves.
+            age = (seen.number, seen.workflow.created_s or 0.0, key[1])
             for part in seen.parts:
                 before = found.get(part)
-                if before is None or (seen.number, key[1]) > before[:2]:
-                    found[part] = (seen.number, key[1], seen)
-        return {part: each[2] for part, each in found.items()}
+                if before is None or age > before[0]:
+                    found[part] = (age, seen)
+        return {part: each[1] for part, each in found.items()}
 
-    def end(self, seen: Seen) -> str:
+    def end(self, seen: Seen, parts: Sequence[str], reason: str) -> str:
         """End a workflow, whatever it does; returns its status after that.
 
         One that waits is deleted, since REANA stops only what runs; one that is just being started can be neither
         stopped nor deleted, and is asked for again a few times.
+
+        Args:
+            seen: The workflow.
+            parts: Those of its parts that are to have been removed.
+            reason: Why, for whoever looks later, where the workflow itself cannot say so any more.
         """
         workflow = seen.workflow
+        if workflow.status in WAITING:
+            self._leave_word(workflow, parts, reason)
         for pause_s in (*_PAUSES_S, 0.0):
             status = self.status(workflow)
             if status in OVER:
@@ -184,6 +207,29 @@ class Runs:
                 continue
             return DELETED
         return status
+
+    def _leave_word(self, workflow: Workflow, parts: Sequence[str], reason: str) -> None:
+        """Say that a workflow which is about to be deleted was removed: its workspace goes, and with it what was said.
+
+        REANA forgets no workflow: another one of this name is made, never started, and deleted. Its parameters stay.
+        """
+        # To be removed is what counts: without the word, somebody who looks later may run its parts again.
+        with contextlib.suppress(SeptumError):
+            told = dict(self._client.specification(workflow.id))
+            inputs = {**told["inputs"]}
+            inputs["parameters"] = {**inputs["parameters"], "septum_parts": ranges(parts), _WORD: reason}
+            # It has no such file: a submission of these parts takes it for none of its own.
+            told |= {"inputs": inputs, "workflow": {**told["workflow"], "file": "septum/removed"}}
+            self._client.delete(self._make(workflow.name, told).id, workspace=True)
+
+    def _make(self, name: str, told: Mapping[str, object]) -> Workflow:
+        """Make a workflow of which two do no harm."""
+        for pause_s in _PAUSES_S[:2]:
+            try:
+                return self._client.create(name, told)
+            except ClusterUnreachableError:
+                self._sleep(pause_s)
+        return self._client.create(name, told)
 
     def status(self, workflow: Workflow) -> str:
         """The status of a workflow now; `deleted` for one that is not there."""

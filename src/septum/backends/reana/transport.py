@@ -6,6 +6,7 @@ The token is put into a request at the last moment, and a URL never stands in a 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import random
 import re
@@ -23,6 +24,7 @@ from septum.backends.reana.wire import (
     TooLongError,
     WriteError,
     date_of,
+    hide_token,
     new_session,
     pieces,
     retry_after,
@@ -42,7 +44,6 @@ _SLOWEST_B_PER_S = 128 * 1024
 _ANSWER_B = 512 << 20
 _TOO_MANY, _SERVER_ERROR, _REDIRECT, _CLIENT_ERROR = 429, 500, 300, 400
 _SHOWN = 300
-_TOKEN = re.compile(r"(access_token=)[^&\s\"']+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +161,7 @@ class Transport:
         """A text of the server or of a library without the token, printable, and short."""
         with contextlib.suppress(Exception):  # the token's file may be gone by now
             text = text.replace(self._token() or "access_token", "[token]")
-        text = _TOKEN.sub(r"\1[token]", text)
+        text = hide_token(text)
         return "".join(letter if letter.isprintable() else " " for letter in text)[:_SHOWN].strip()
 
     # ── attempts, in a thread of their own ──────────────────────────────────────────────────────────────────────
@@ -172,7 +173,7 @@ class Transport:
             result, pause_s = self._once(request, given_up)
             if not isinstance(result, str):
                 return result
-            seen.append(f"attempt {attempt + 1}: {result}")
+            seen.append(result)
             pause_s = min(max(pause_s, 2**attempt * (0.5 + self._jitter())), _LONGEST_PAUSE_S)
             if attempt + 1 == ATTEMPTS or not request.repeat or time.monotonic() + pause_s >= end:
                 break
@@ -283,7 +284,7 @@ class Transport:
     def _unreachable(self, request: Request, seen: list[str]) -> ClusterUnreachableError:
         return ClusterUnreachableError(
             f"cluster: {self.host} did not answer while {request.doing}",
-            evidence="\n".join(seen),
+            evidence="\n".join(_shortened(seen)),
             fix="try again later; if it never answers, check 'reana-server' of the profile",
         )
 
@@ -310,3 +311,9 @@ class Transport:
             fix="If the site has a CA of its own, put its certificates into a CI variable of type file, and name that "
             "variable with SEPTUM_CLUSTER_CA_VARIABLE.",
         )
+
+
+def _shortened(reasons: list[str]) -> list[str]:
+    """The reasons of all attempts, and how often each came in a row."""
+    found = [(reason, len(list(same))) for reason, same in itertools.groupby(reasons)]
+    return [f"{times} attempts: {reason}" if times > 1 else reason for reason, times in found]

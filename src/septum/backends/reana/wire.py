@@ -1,8 +1,10 @@
-"""The small pieces of HTTP: a token that is put in at the last moment, bodies with a limit, files, dates."""
+"""The small pieces of HTTP: a token put in at the last moment and hidden again, bodies with a limit, files, dates."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
@@ -14,6 +16,19 @@ if TYPE_CHECKING:
     import requests
 
 _CHUNK_B = 1 << 16
+_TOKEN = re.compile(r"(access_token=)[^&\s\"']+", re.IGNORECASE)
+_LOGGERS = ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry")
+"""They write down URLs when somebody asks Python's logging for everything."""
+
+
+def hide_token(text: str) -> str:
+    """A text in which no URL has the token any more."""
+    return _TOKEN.sub(r"\1[token]", text)
+
+
+def _without_token(record: logging.LogRecord) -> bool:
+    record.msg, record.args = hide_token(record.getMessage()), ()
+    return True
 
 
 class Late:
@@ -91,6 +106,8 @@ def new_session(ca_file: Path | None) -> requests.Session:
     import requests
     from requests.adapters import HTTPAdapter
 
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_without_token)  # which adds it once
     # The system's CAs; requests adds its own bundle to them, and the profile's come on top.
     context = ssl.create_default_context()
     if ca_file is not None:
