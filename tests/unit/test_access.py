@@ -16,7 +16,7 @@ LINES = [("server", "reana.example.org"), ("account", "ana@example.org"), ("quot
 
 
 def _reana(monkeypatch: pytest.MonkeyPatch, lines: list[tuple[str, str]], **changes: Any) -> access.Access:
-    monkeypatch.setattr(reana, "check", lambda *_: lines, raising=False)
+    monkeypatch.setattr(reana, "check", lambda *_, **__: lines, raising=False)
     known = {"name": "r", "method": "reana", "credentials": "access-token", "reana_server": "https://reana.example.org"}
     return access.ask(Profile(**{**known, **changes}), Credentials(Path("/nowhere")), Path("/nowhere"))
 

@@ -441,7 +441,8 @@ def test_reana(monkeypatch: pytest.MonkeyPatch) -> None:
     """One line says the account, the quota that is left, the compute backend and the version; with a deadline."""
     asked: list[int] = []
 
-    def ask(profile: Profile, *_: Any) -> access.Access:
+    def ask(profile: Profile, *_: Any, room: bool) -> access.Access:
+        assert room, "a quota that is used up is for the doctor to say"
         asked.append(profile.call_deadline)
         return access.Access(lines=(), sentence="REANA takes us for a@example.org; quota 1 of 5 GB", version="0.9.4")
 
