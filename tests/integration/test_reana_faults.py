@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.reana.workspace import used_b
 from tests.faults.analysis import copy_of
 from tests.faults.faults import Strike
 from tests.faults.reana import IDS, LIVE, Field, Row, Rows, Run, client, make_analysis, play
@@ -207,9 +208,9 @@ def deleted_by_a_person(run: Run) -> None:
 @ROWS.add()
 def quota_exceeded(run: Run) -> None:
     """When the workflow is made, while files are sent, and when it is started."""
-    # The first is used up; of the second, there is room for the smallest files only.
-    for limit_b, used_b, made in ((1, 2, []), (4096, None, ["deleted"])):
-        run.server.set_quota("disk", limit=limit_b, used=used_b)
+    # The first is used up; of the second, there is room for the smallest files only, beside those of earlier rows.
+    for limit_b, set_b, made in ((1, 2, []), (used_b(run.server.store) + 4096, None, ["deleted"])):
+        run.server.set_quota("disk", limit=limit_b, used=set_b)
         assert "used up its quota" in run.septum("submit", code=21).said
         assert list(run.statuses().values()) == made
     run.server.store.set("quota", {})
