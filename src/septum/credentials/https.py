@@ -130,9 +130,9 @@ class Https:
                 ) as response,
             ):
                 if response.status_code == _TOO_MANY or response.status_code >= _SERVER_ERROR:
-                    return f"HTTP {response.status_code}", _retry_after(response.headers.get("Retry-After"))
+                    return f"HTTP {response.status_code}", retry_after(response.headers.get("Retry-After"))
                 body = _bounded(response)
-                return Answer(response.status_code, body, _date(response.headers.get("Date"))), 0.0
+                return Answer(response.status_code, body, date_of(response.headers.get("Date"))), 0.0
         except requests.exceptions.SSLError as err:
             if "certificate" in str(err).lower():
                 return _untrusted(asked.url, err), 0.0
@@ -232,16 +232,18 @@ def _host(url: str) -> str:
     return url.split("/")[2]
 
 
-def _retry_after(value: str | None) -> float:
+def retry_after(value: str | None) -> float:
+    """How long a server asks us to wait, in seconds."""
     if not value:
         return 0.0
     if value.strip().isascii() and value.strip().isdigit():
         return float(value)
-    date = _date(value)
+    date = date_of(value)
     return max(0.0, date - time.time()) if date is not None else 0.0
 
 
-def _date(value: str | None) -> float | None:
+def date_of(value: str | None) -> float | None:
+    """The time that a header names, in seconds since the epoch."""
     with contextlib.suppress(TypeError, ValueError, OverflowError):
         return parsedate_to_datetime(value).timestamp() if value else None
     return None

@@ -23,13 +23,12 @@ from septum.backends.reana.wire import (
     Late,
     TooLongError,
     WriteError,
-    date_of,
     hide_token,
     new_session,
     pieces,
-    retry_after,
     writing,
 )
+from septum.credentials.https import date_of, retry_after
 from septum.errors import AuthenticationError, ClusterFailedError, ClusterUnreachableError, SeptumError
 
 if TYPE_CHECKING:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -120,20 +118,3 @@ def new_session(ca_file: Path | None) -> requests.Session:
     session = requests.Session()
     session.mount("https://", Adapter())
     return session
-
-
-def retry_after(value: str | None) -> float:
-    """How long a server asks us to wait, in seconds."""
-    if not value:
-        return 0.0
-    if value.strip().isascii() and value.strip().isdigit():
-        return float(value)
-    date = date_of(value)
-    return max(0.0, date - time.time()) if date is not None else 0.0
-
-
-def date_of(value: str | None) -> float | None:
-    """The time that a header names, in seconds since the epoch."""
-    with contextlib.suppress(TypeError, ValueError, OverflowError):
-        return parsedate_to_datetime(value).timestamp() if value else None
-    return None
