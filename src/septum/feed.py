@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SPOOL_PATIENCE_S = 600.0
 """How long files may be on their way to the schedd, when nobody of us sends them any more."""
+RELEASE_PATIENCE_S = 5.0
+"""How long a schedd may take to release jobs whose files have arrived: it does so after it told their sender."""
 ROOM_PATIENCE_S = 24 * 3600.0
 """How long a run without a single job in the queue waits for room."""
 
@@ -89,7 +91,7 @@ class Feeder:
         # What failed while this very collect goes on has failed: nobody asked for it again.
         left_out = {PartState.VERIFIED, PartState.MERGED, *([PartState.FAILED] if stuck else [])}
         rows = [row for row in self._ledger.rows() if row.state not in left_out]
-        reports = self._backend.poll([row.id for row in rows], everything=True) or {}
+        reports = self._reports([row.id for row in rows], anew=anew or stuck)
         ended = not stuck and ENDED in self._ledger.facts()
         anew = anew or (not stuck and any(report.collected for report in reports.values()))
         anew = anew or (ended and any(row.state is PartState.FAILED for row in rows))
@@ -122,6 +124,15 @@ class Feeder:
         if ended:
             self._ledger.forget(ENDED)
         return len(present)
+
+    def _reports(self, parts: Sequence[str], *, anew: bool) -> Mapping[str, JobReport]:
+        """What the backend says of parts; jobs that would be replaced as never arrived get the time to be released."""
+        until_s = self._clock.now() + RELEASE_PATIENCE_S
+        while True:
+            reports = self._backend.poll(parts, everything=True) or {}
+            if not anew or self._clock.now() >= until_s or not any(map(_is_spooling, reports.values())):
+                return reports
+            self._clock.sleep(0.5)
 
     def _plan_again(
         self, reasons: Mapping[str, str], known: Mapping[str, Row], reports: Mapping[str, JobReport]
@@ -307,8 +318,7 @@ def why_again(row: Row, report: JobReport, *, anew: bool, stuck: bool = False) -
     """
     if report.judged:
         return f"an earlier collect ended it with {report.judged}"
-    spooling = report.state is JobState.HELD and hold_of(report.hold_code or 0).action is HoldAction.WAIT
-    if spooling and (anew or stuck or report.since_s > SPOOL_PATIENCE_S):
+    if _is_spooling(report) and (anew or stuck or report.since_s > SPOOL_PATIENCE_S):
         return "its files never arrived at the schedd: a client was stopped while it sent them"
     if row.state is PartState.FAILED and anew:
         return f"it failed before: {row.message or row.cause}"
@@ -319,3 +329,8 @@ def why_again(row: Row, report: JobReport, *, anew: bool, stuck: bool = False) -
     if report.state is JobState.LOST and anew and row.state is not PartState.PLANNED:
         return "its job is neither in the queue nor in the history"
     return None
+
+
+def _is_spooling(report: JobReport) -> bool:
+    """Whether a job waits for its files, as far as the schedd knows."""
+    return report.state is JobState.HELD and hold_of(report.hold_code or 0).action is HoldAction.WAIT

@@ -192,6 +192,15 @@ def test_files_that_never_arrived(rig: Rig, *, anew: bool) -> None:
     assert rig.cluster.jobs["0003"].number == 2
 
 
+def test_files_that_arrived_a_moment_ago(rig: Rig) -> None:
+    """The schedd tells the sender first, and releases the job then: who submits again in between replaces nothing."""
+    rig.cluster.steps["0003"] = (Step(at_s=0, state=JobState.HELD, hold_code=16), Step(at_s=2, state=JobState.IDLE))
+    rig.feeder.feed()
+
+    assert rig.start().take_stock(anew=True) == PARTS
+    assert rig.start().feed() == 0
+
+
 def test_failed_parts_and_only_they(rig: Rig) -> None:
     """An earlier collect of the same state folder ended them."""
     rig.feeder.feed()

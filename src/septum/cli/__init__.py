@@ -229,7 +229,10 @@ def run() -> int:
             code = main()
         except KeyboardInterrupt:  # before a verb began, or while its end was told
             code = _INTERRUPTED
-    if signals and code == SeptumError.exit_code:
+        except SystemExit as ended:  # help, a command line that cannot be read, or a signal
+            code = int(ended.code or 0)
+    if signals and code:
+        # Whatever a library made of it on the way: of an import that a signal ended, for instance.
         code = 128 + signals[0]
     for stream in streams:
         try:
