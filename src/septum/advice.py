@@ -247,6 +247,12 @@ ADVICE = MappingProxyType(
             "The numbers stand under the message. Old workflows of the account hold disk until they are deleted with "
             "their workspaces: on the server's page, or with `septum sweep`. For CPU, only the site can give more."
         ),
+        "E213": (
+            "The storage's own words stand under the message. A full storage: clear the folders of earlier months. One "
+            "that does not allow it: the token needs `storage.create` and `storage.read` of the folder. No plugin: "
+            "name an address for one that the machines have as `shared-read`. Without `shared-area`, each job gets its "
+            "own copy through the schedd. [The page on large inputs](../how-to/send-large-inputs-once.md) has the rest."
+        ),
         "E230": "Nothing has to be done. Start the CI job again to run the rest.",
         "E231": (
             "They may belong to another account: jobs of one project that were submitted with another client or "
@@ -320,6 +326,11 @@ ADVICE = MappingProxyType(
         "E315": (
             "The file was damaged on its way three times, and so was that of another job. The disk of the worker, of "
             "the access point or of the CI job may be full; else tell the site both hosts."
+        ),
+        "E316": (
+            "The part compared the checksum of its inputs before it unpacked them, and so did another job. The message "
+            "says what came: a page of a storage or a proxy, half a file, another file. Look at the folder of "
+            "`shared-area` and at the caches before it; without one, at the disk of the access point."
         ),
         "E310": (
             "The result is usable as far as the tolerance says, and labelled partial everywhere. "

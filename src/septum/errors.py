@@ -345,6 +345,12 @@ class QuotaExceededError(SubmitRefusedError):
     code, exit_code = "E212", 21
 
 
+class SharedAreaError(SubmitRefusedError):
+    """What all parts share cannot be brought to `shared-area` of the cluster's profile, or no worker could fetch it."""
+
+    code, exit_code = "E213", 21
+
+
 class ClusterUnusableError(SeptumError):
     """The profile exists, but septum cannot use it: a method or an authentication that this version does not have."""
 
@@ -457,6 +463,13 @@ class TransferDamagedError(OutputDamagedError):
     """An output is not the file, to the last byte, that the worker sent."""
 
     code, exit_code = "E315", 35
+    transient = True
+
+
+class InputsDamagedError(PartError):
+    """A worker did not get the inputs that all parts share, or not as they were sent; the command was not started."""
+
+    code, exit_code = "E316", 35
     transient = True
 
 

@@ -14,9 +14,10 @@ from septum.errors import NoRoomError, SeptumError, SubmitRefusedError
 from septum.ledger import ENDED
 from septum.outcome import failure
 from septum.plan import Part
+from septum.shared import goes_by_url, goes_once
 from septum.states import HoldAction, JobState, PartState, hold_of
 from septum.units import count, show_duration, show_size
-from septum.worker.sandbox import WRAPPER, sent_names
+from septum.worker.sandbox import SHARED, WRAPPER, own_names, sent_names
 
 if TYPE_CHECKING:
     from septum.clusters.profile import Profile
@@ -253,22 +254,26 @@ class Feeder:
         chosen: list[Row] = []
         size_b = 0
         for row in rows[:most]:
-            size_b += self._sent_b(self._run.plan.by_id[row.id])
+            size_b += self._sent_b(self._run.plan.by_id[row.id], is_first=not chosen)
             alike = (rows[0].jobs, rows[0].asked_b) == (row.jobs, row.asked_b)
             if size_b > limit_b and not chosen:
                 raise SubmitRefusedError(
                     f"cluster: part {row.id} sends {show_size(size_b)}, and one submission may send "
                     f"{show_size(limit_b)} there",
-                    fix="let the parts read large inputs by URL instead of sending them",
+                    fix="name a 'shared-area' in the cluster's profile for what all parts share; let the parts read "
+                    "their own large inputs by URL instead of sending them",
                 )
             if size_b > limit_b or not alike:
                 break
             chosen.append(row)
         return chosen
 
-    def _sent_b(self, part: Part) -> int:
-        """The bytes that travel to the worker of a part: a copy of what all parts share for each of them."""
-        return sum(self._size_b(name) for name in (WRAPPER, *sent_names(self._run.plan, part)))
+    def _sent_b(self, part: Part, *, is_first: bool) -> int:
+        """The bytes that travel for a part: with a copy of what all parts share, unless that is on its way already."""
+        if goes_once(self._profile) and not is_first:
+            return sum(self._size_b(name) for name in own_names(part))
+        by_url = bool(self._run.plan.inputs) and goes_by_url(self._profile, self._size_b(SHARED))
+        return sum(self._size_b(name) for name in (WRAPPER, *sent_names(self._run.plan, part, by_url=by_url)))
 
     def _size_b(self, name: str) -> int:
         if name not in self._sizes:

@@ -116,7 +116,11 @@ class Asked:
         core_hours: If every part took all its time.
         core_hours_allowed: `limits: cpu-hours` of septum.yaml.
         there_b: What travels to the workers, before it is packed.
-        spool_b: What waits on the schedd for its jobs to begin; 0 on this machine.
+        spool_b: What waits on the schedd for its jobs to begin, or in workspaces on REANA; 0 on this machine.
+        sent_b: What is sent there for all jobs, before it is packed; 0 on this machine.
+        shared_b: What all parts share, and
+        area_b: what of it goes to the shared area of the cluster instead, once.
+        workflows: How many workflows the jobs are on REANA, each with one copy of that; 0 elsewhere.
     """
 
     parts: int
@@ -130,6 +134,10 @@ class Asked:
     core_hours_allowed: float | None
     there_b: int
     spool_b: int
+    sent_b: int
+    shared_b: int
+    area_b: int
+    workflows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +177,8 @@ def asked(
     time_s: int,
     at_once: int,
     spools: bool,
+    by_url: bool = False,
+    workflows: int = 0,
 ) -> Asked:
     """What a plan asks for.
 
@@ -180,10 +190,16 @@ def asked(
         time_s: its time.
         at_once: Most jobs at a time.
         spools: Whether a schedd keeps the files of jobs that wait.
+        by_url: Whether what all parts share goes to a storage once.
+        workflows: How many workflows get one copy of it each, and their parts none; 0 where each job gets one.
     """
     request, number = plan.request, len(plan.parts)
     cpus, time_s, at_once = request.cpus or cpus, request.time_s or time_s, min(at_once, number)
-    there_b = total_size(plan.inputs) * number + sum(total_size(part.inputs) for part in plan.parts)
+    shared_b = total_size(plan.inputs)
+    own_b = sum(total_size(part.inputs) for part in plan.parts)
+    there_b = shared_b * number + own_b
+    copies = 0 if by_url else workflows or number
+    spool_b = own_b * at_once // max(number, 1) + shared_b * min(copies, at_once)
     return Asked(
         parts=number,
         whole=plan.whole_count or number,
@@ -195,7 +211,11 @@ def asked(
         core_hours=number * cpus * time_s / 3600,
         core_hours_allowed=plan.limits.cpu_hours,
         there_b=there_b,
-        spool_b=there_b * at_once // max(number, 1) if spools else 0,
+        spool_b=spool_b if spools else 0,
+        sent_b=own_b + shared_b * copies if spools else 0,
+        shared_b=shared_b,
+        area_b=shared_b if by_url else 0,
+        workflows=workflows,
     )
 
 

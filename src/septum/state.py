@@ -16,6 +16,7 @@ from septum.backends.base import Run
 from septum.errors import StateError
 from septum.ledger import Ledger
 from septum.plan import InputFile, Plan, from_json, to_json
+from septum.verify import measure
 from septum.worker.look import NAME as LOOK
 from septum.worker.look import program
 from septum.worker.sandbox import SHARED, WRAPPER, own_name, values_name, values_text, wrapper_text, write_archive
@@ -198,10 +199,10 @@ class State:
         write_whole(send / WRAPPER, wrapper_text(), mode=0o755)
         if plan.merged_outputs:
             (send / LOOK).write_bytes(program(dict(plan.policies)))
+        shared_sha256 = measure(send / SHARED)[1] if plan.inputs else ""
         for part in plan.parts:
-            (send / values_name(part.id)).write_text(
-                values_text(plan, part, image=image, image_id=image_id), encoding="utf-8"
-            )
+            text = values_text(plan, part, image=image, image_id=image_id, shared_sha256=shared_sha256)
+            (send / values_name(part.id)).write_text(text, encoding="utf-8")
         missing = [name for name in ([SHARED] if plan.inputs else []) if not (send / name).is_file()]
         missing += [
             own_name(part.id) for part in plan.parts if part.inputs and not (send / own_name(part.id)).is_file()

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from septum.backends.base import JobReport
 from septum.errors import (
+    InputsDamagedError,
     OutputDamagedError,
     OutputMissingError,
+    PartError,
     PartExitError,
     PartImageError,
     PartLostError,
@@ -79,18 +81,8 @@ def verify(plan: Plan, part: Part, folder: Path, report: JobReport, read: Read) 
             evidence=evidence,
             fix="the worker may have been switched off; try again, and tell the site if it is the same host",
         )
-    if status.stage == "image":
-        raise PartImageError(
-            f"{name}: the worker did not run it in the image asked for",
-            evidence=f"{evidence}\nasked for {plan.image}, seen: {status.image or 'no container'}",
-            fix="check 'image', and 'image-method', 'image-form' and 'image-prefix' of the cluster's profile",
-        )
-    if status.stage == "other-image":
-        raise other_image(part, f"{evidence}\nits image: {status.image_path}")
     if status.stage != "done":
-        raise PartExitError(
-            f"{name}: could not be set up on the worker", evidence=evidence, fix="the worker's own words stand above"
-        )
+        raise _not_begun(plan, part, status, evidence)
     code = status.exit_code
     if code is not None and code > _FIRST_SIGNAL_CODE and code - _FIRST_SIGNAL_CODE in set(signal.Signals):
         raise _killed(name, code - _FIRST_SIGNAL_CODE, evidence)
@@ -108,6 +100,29 @@ def verify(plan: Plan, part: Part, folder: Path, report: JobReport, read: Read) 
             fix="the worker's own words stand above; try again",
         )
     return Verified(status=status, readings=found)
+
+
+def _not_begun(plan: Plan, part: Part, status: Status, evidence: str) -> PartError:
+    """The error of a part whose wrapper did not start its command."""
+    name = part.describe()
+    if status.stage == "image":
+        return PartImageError(
+            f"{name}: the worker did not run it in the image asked for",
+            evidence=f"{evidence}\nasked for {plan.image}, seen: {status.image or 'no container'}",
+            fix="check 'image', and 'image-method', 'image-form' and 'image-prefix' of the cluster's profile",
+        )
+    if status.stage == "other-image":
+        return other_image(part, f"{evidence}\nits image: {status.image_path}")
+    if status.stage == "inputs":
+        return InputsDamagedError(
+            f"{name}: its worker did not get the inputs that were sent",
+            evidence=evidence,
+            fix="try again; if it stays, a disk or a cache on the way is broken: that of the access point, of the "
+            "worker, or of 'shared-area'",
+        )
+    return PartExitError(
+        f"{name}: could not be set up on the worker", evidence=evidence, fix="the worker's own words stand above"
+    )
 
 
 def other_image(part: Part, evidence: str) -> PartOtherImageError:

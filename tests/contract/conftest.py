@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from septum.facility import Facility
 from tests.fakes.reana.handle import ReanaServer, reana_server
 from tests.fakes.reana.site import CLUSTER, VARIABLE, name_image, reana_profile
+from tests.fakes.storage import WebDavDouble, serving
 from tests.workshop import Repository, client_environment, kinds_repository, pool_profile
 
 
@@ -52,15 +54,25 @@ def reana(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReanaServer]:
         yield server
 
 
-@pytest.fixture(scope="session", params=["local", "pool", "reana"])
-def site(request: pytest.FixtureRequest) -> Site:
-    """Each place in turn."""
+@pytest.fixture(scope="session", params=["local", "pool", "area", "reana"])
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """Each place in turn; `area` is the pool with a shared area, from where the jobs fetch what all parts share."""
     if request.param == "local":
-        return Site("local", {"SEPTUM_CLUSTER": "local"}, None)
+        yield Site("local", {"SEPTUM_CLUSTER": "local"}, None)
+        return
     if request.param == "reana":
         server: ReanaServer = request.getfixturevalue("reana")
         environ = {"SEPTUM_CLUSTER": CLUSTER, VARIABLE: server.token}
-        return Site(CLUSTER, environ, reana_profile(server), in_image=True)
+        yield Site(CLUSTER, environ, reana_profile(server), in_image=True)
+        return
     facility: Facility = request.getfixturevalue("facility")
     environ = {"SEPTUM_CLUSTER": "pool", **client_environment(facility)}
-    return Site("pool", environ, pool_profile(facility.pool, facility))
+    if request.param == "pool":
+        yield Site("pool", environ, pool_profile(facility.pool, facility))
+        return
+    area = WebDavDouble("localhost", folders={"", "/area"})
+    with serving(area, facility._authority):
+        more: dict[str, Any] = {"shared-area": f"{area.url}/area", "shared-above": "1 B"}
+        yield Site("pool", environ, pool_profile(facility.pool, facility, **more))
+    # Whatever went wrong in the parts: what was brought there they have fetched.
+    assert "GET" in area.methods() or "PUT" not in area.methods()

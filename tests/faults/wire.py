@@ -29,6 +29,8 @@ _BLOCK = 1 << 14
 class Wire:
     """The way to one server of this machine.
 
+    `sent_b` counts the bytes that septum has sent on it.
+
     Args:
         port: Its port on the loopback interface.
     """
@@ -37,6 +39,8 @@ class Wire:
         self.port = port
         self.mode: Mode = "pass"
         self.taken = 0
+        self.sent_b = 0
+        self._near: set[socket.socket] = set()
         self._pairs: dict[socket.socket, socket.socket] = {}
         self._selector = selectors.DefaultSelector()
         self._ended = threading.Event()
@@ -87,6 +91,7 @@ class Wire:
             self.taken += 1
             far = socket.socket()
             self._pairs[near], self._pairs[far] = far, near
+            self._near.add(near)
             if self.mode == "cut":
                 self._drop(near)
                 return
@@ -110,6 +115,8 @@ class Wire:
             if block:
                 self.carried(one, block)
             self._pairs[one].sendall(block)
+            if one in self._near:
+                self.sent_b += len(block)
         except OSError:
             block = b""
         if not block:
@@ -117,6 +124,7 @@ class Wire:
 
     def _drop(self, one: socket.socket, *, reset: bool = True) -> None:
         for each in (one, self._pairs.pop(one)):
+            self._near.discard(each)
             self._pairs.pop(each, None)
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(each)

@@ -90,6 +90,7 @@ def test_on_reana(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "REANA reana.cern.ch, as the steps of a workflow on kubernetes" in shown
     assert "there: registry.example.org/group/name:v1" in shown
     assert "REANA_ACCESS_TOKEN not set: the access token of REANA" in shown
+    assert "sent 0 B to REANA, in 1 workflow" in shown
     assert "at most in workspaces on REANA" in shown
     assert (where["method"], where["schedd"], where["compute_backend"]) == ("reana", "reana.cern.ch", "kubernetes")
 

@@ -22,6 +22,7 @@ from septum.clusters.profile import Profile
 from septum.errors import ImageNameError, SubmitRefusedError
 from septum.plan import OutputFile, Part, Plan
 from septum.states import MAX_RELEASES, releasable_codes
+from septum.worker.sandbox import SHARED
 from tests.fakes.analyses import plan_of, seeds
 
 AVOIDS = '!stringListIMember(TARGET.Machine ?: "", MY.SeptumAvoid ?: "")'
@@ -85,6 +86,20 @@ def test_commands(plan: Plan) -> None:
     assert "MY.SingularityImage" not in commands
     assert "x509userproxy" not in commands
     assert commands["requirements"] == AVOIDS
+
+
+def test_what_the_workers_fetch(tmp_path: Path) -> None:
+    """The address stands in the description once, and not among what is sent with each job."""
+    (tmp_path / "in.txt").write_text("x")
+    plan = plan_of(seeds(2, more="inputs: [in.txt]\n"), tmp_path)
+    url = "cms+https://storage.example.org:1094/store/a_b~c+d=/2026-11/0123.tar.gz"
+    commands = describe(plan, profile_of(), tag="t", lease_until_s=LEASE_S, proxy_file=None, shared_url=url)
+    _read(commands)
+
+    assert commands["transfer_input_files"] == f"$(sent),{url}"
+    assert _describe(plan)["transfer_input_files"] == "$(sent)"
+    assert SHARED in items(plan, plan.parts)[0]["sent"].split(",")
+    assert SHARED not in items(plan, plan.parts, by_url=True)[0]["sent"].split(",")
 
 
 def test_what_the_plan_leaves_out_comes_from_the_profile(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ PARTS = 12
 class Rig:
     """A planned run and a schedd in memory."""
 
-    def __init__(self, folder: Path, count: int = PARTS, **profile: object) -> None:
-        self.plan = plan_of(seeds(count), folder)
+    def __init__(self, folder: Path, count: int = PARTS, *, more: str = "", **profile: Any) -> None:
+        self.plan = plan_of(seeds(count, more=more), folder)
         self.clock = FakeClock()
         self.cluster = FakeCluster(plan=self.plan, clock=self.clock, deliveries={})
         self.run = Run(tag="t", plan=self.plan, folder=folder / "state")
@@ -36,7 +36,7 @@ class Rig:
             (self.run.sent / name).write_bytes(bytes(100))
         self.files = len(sent_names(self.plan, self.plan.parts[0])) + 1
         values = {"poll_floor": 10, "poll_ceiling": 60, "lease": LEASE_S, "update_interval": 900, **profile}
-        self.profile = Profile(name="c", method="htcondor", **values)  # type: ignore[arg-type]
+        self.profile = Profile(name="c", method="htcondor", **values)
         self.said: list[str] = []
         self.ledger = Ledger(self.run.folder / "run.sqlite")
         ids = (part.id for part in self.plan.parts)
@@ -68,7 +68,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     made.ledger.close()
 
 
-def _of(folder: Path, **profile: object) -> Rig:
+def _of(folder: Path, **profile: Any) -> Rig:
     return Rig(folder, PARTS, **profile)
 
 
@@ -95,6 +95,32 @@ def test_bytes_of_a_submission(tmp_path: Path) -> None:
 
     assert rig.feeder.feed() == PARTS
     assert [len(wave) for wave in rig.cluster.waves] == [5, 5, 2]
+
+
+@pytest.mark.parametrize(("above", "first"), [(99, 12), (100, 9)])
+def test_bytes_of_a_submission_that_go_elsewhere(tmp_path: Path, above: int, first: int) -> None:
+    """What the workers fetch from the shared area does not count, if it is large enough to go there."""
+    (tmp_path / "in.txt").write_text("x")
+    area = {"shared_area": "https://a.example.org/x", "shared_above": above}
+    rig = Rig(tmp_path, PARTS, more="inputs: [in.txt]\n", max_bytes_per_submission=12 * 300, **area)
+
+    assert rig.feeder.feed() == PARTS
+    assert len(rig.cluster.waves[0]) == first
+
+
+def test_bytes_of_a_submission_that_go_once(tmp_path: Path) -> None:
+    """A workflow of REANA gets one copy of what all its parts share."""
+    (tmp_path / "in.txt").write_text("x")
+    more = "inputs: [in.txt]\n"
+    reana = {"method": "reana", "credentials": "access-token", "reana_server": "https://reana.example.org"}
+    values: dict[str, Any] = {"poll_ceiling": 60, "lease": LEASE_S, **reana}
+    profile = Profile(name="c", max_bytes_per_submission=900, **values)
+    rig = Rig(tmp_path, PARTS, more=more)
+    rig.feeder._profile = profile
+
+    assert rig.feeder.feed() == PARTS
+    # What goes once are three files of 100 bytes, and the values of each part are 100.
+    assert [len(wave) for wave in rig.cluster.waves] == [6, 6]
 
 
 def test_a_part_that_no_submission_takes(tmp_path: Path) -> None:

@@ -71,6 +71,15 @@ def test_a_queue_that_takes_fewer_jobs_holds_fewer_files(plan: Plan) -> None:
     assert _ask(plan, at_once=5).at_once == 5
 
 
+def test_what_all_parts_share_may_go_less_often(plan: Plan) -> None:
+    """To a storage once, or to each workflow of REANA; the workers unpack it all the same."""
+    by_url, reana = _ask(plan, at_once=5, by_url=True), _ask(plan, at_once=5, workflows=2)
+
+    assert (by_url.there_b, by_url.sent_b, by_url.spool_b, by_url.area_b) == (2000, 0, 0, 100)
+    assert (reana.there_b, reana.sent_b, reana.spool_b, reana.area_b) == (2000, 200, 200, 0)
+    assert _ask(plan, workflows=2, spools=False).sent_b == 0
+
+
 # ── ranges ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -323,6 +323,29 @@ def test_a_file_that_is_not_what_was_sent_is_not_used(tmp_path: Path) -> None:
     assert (facts.flag, facts.attempts, facts.ended) == ("damaged", 0, True)
 
 
+def test_shared_inputs_that_only_the_part_looks_at(tmp_path: Path) -> None:
+    """In an image without `sha256sum` the step cannot compare them; the part does, by what else there is."""
+    here = workspace(tmp_path, "cat data.txt >out.txt", inputs="inputs: [data.txt]\n")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for folder in ("/bin", "/usr/bin"):
+        for path in Path(folder).iterdir():
+            if path.name != "sha256sum" and not (tools / path.name).exists():
+                (tools / path.name).symlink_to(path)
+    here.environ["PATH"] = str(tools)
+    (shared,) = (here.folder / "septum/send").glob("*-septum-inputs.tar.gz")
+    good = shared.read_bytes()
+    shared.write_bytes(good[:-1])
+
+    facts = here.run()
+
+    assert (facts.flag, facts.exit_code) == ("ok", 119)
+    status = parse_status(here.back("septum-0000.status"), PART)
+    assert status is not None
+    assert (status.stage, status.exit_code) == ("inputs", None)
+    assert "are not what was sent" in here.back("septum-0000.stderr")
+
+
 def test_a_program_that_is_cut_does_nothing(tmp_path: Path) -> None:
     """Wherever its upload ended."""
     here = workspace(tmp_path, "echo a >out.txt")

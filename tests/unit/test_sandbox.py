@@ -93,7 +93,7 @@ def test_every_text_is_quoted(tmp_path: Path) -> None:
         f'command: [run, {quoted}]\noutputs: ["a\';b.root"]\nparts: {{list: [{{v: {quoted}}}]}}\nmerge: {{}}\n',
         tmp_path,
     )
-    words = shlex.split(values_text(plan, plan.parts[0], image="x';y", image_id="sha256:a'b"))
+    words = shlex.split(values_text(plan, plan.parts[0], image="x';y", image_id="sha256:a'b", shared_sha256="abc"))
 
     assert words == [
         "SEPTUM_SHELL=sh",
@@ -101,6 +101,7 @@ def test_every_text_is_quoted(tmp_path: Path) -> None:
         "SEPTUM_IMAGE_ID=a'b",
         "SEPTUM_OUTPUTS=1",
         "SEPTUM_OUTPUT_0=a';b.root",
+        "SEPTUM_SHARED=abc",
         "SEPTUM_KEEP_B=0",
         "SEPTUM_SCRIPT=" + script_text(plan, plan.parts[0]),
     ]

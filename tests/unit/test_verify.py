@@ -11,6 +11,7 @@ import pytest
 
 from septum.backends.base import JobReport
 from septum.errors import (
+    InputsDamagedError,
     NotAdditiveError,
     OutputDamagedError,
     OutputMissingError,
@@ -136,6 +137,7 @@ def test_a_backend_that_does_not_know_the_exit_code(box: Box) -> None:
             PartOtherImageError,
             "its image: /cvmfs/u/.flat/ab/abc",
         ),
+        ({"stage": "inputs"}, {"exit_code": 119}, InputsDamagedError, "did not get the inputs"),
         ({"stage": "setup"}, {"exit_code": 123}, PartExitError, "set up"),
         ({"stage": "nonsense"}, {}, PartExitError, "set up"),
         ({}, {"timed_out": True}, PartTimeoutError, "1 h 00 min"),

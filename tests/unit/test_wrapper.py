@@ -329,6 +329,56 @@ def test_a_damaged_archive_ends_the_part(tmp_path: Path, shell: Sequence[str], a
     assert (status_of(tmp_path).stage, status_of(tmp_path).exit_code) == ("setup", None)
 
 
+def _with_shared(box: Path, name: str, data: bytes, expected: bytes) -> None:
+    """A sandbox with an archive of what all parts share, and what was sent in the values of the part."""
+    made = make("cat s.txt > h.root")
+    lay_out(made, box)
+    digest = hashlib.sha256(expected).hexdigest()
+    text = values_text(made, made.parts[0], image="", shared_sha256=digest)
+    (box / values_name("0007")).write_text(text)
+    (box / name.replace("SHA256", digest)).write_bytes(data)
+
+
+def _again(folder: Path, shell: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run the wrapper in a sandbox as it is."""
+    words = [*shell, WRAPPER, "0007"]
+    return subprocess.run(words, cwd=folder, env=CLEAN, capture_output=True, text=True, timeout=30, check=False)
+
+
+def _packed(folder: Path) -> bytes:
+    folder.mkdir(exist_ok=True)
+    (folder / "s.txt").write_text("shared")
+    made = plan_of(seeds(1, more="inputs: [s.txt]\n"), folder)
+    write_archive(folder / "a.tar.gz", below(folder), made.inputs, compress=True)
+    return (folder / "a.tar.gz").read_bytes()
+
+
+@pytest.mark.parametrize("name", [SHARED, "SHA256.tar.gz", "SHA256.2.tar.gz"])
+def test_shared_inputs_are_what_was_sent(tmp_path: Path, shell: Sequence[str], name: str) -> None:
+    """However they came: with the job, or from elsewhere under the name of their content."""
+    data = _packed(tmp_path / "root")
+    _with_shared(tmp_path / "box", name, data, data)
+    done = _again(tmp_path / "box", shell)
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "box" / output_name("0007", 0)).read_text() == "shared"
+
+
+@pytest.mark.parametrize("name", [SHARED, "SHA256.tar.gz", "other.tar.gz"])
+@pytest.mark.parametrize("damage", ["cut", "page", "another"])
+def test_other_shared_inputs_start_nothing(tmp_path: Path, shell: Sequence[str], name: str, damage: str) -> None:
+    """Cut, an error's page, or a good archive of something else: the command is not run, and the status says why."""
+    data = _packed(tmp_path / "root")
+    other = {"cut": data[:-20], "page": b"<html>503</html>", "another": data}[damage]
+    _with_shared(tmp_path / "box", name, other, data + b"x" if damage == "another" else data)
+    done = _again(tmp_path / "box", shell)
+
+    assert done.returncode == 119
+    assert ("did not arrive" if name == "other.tar.gz" else "are not what was sent") in done.stderr
+    assert (status_of(tmp_path / "box").stage, status_of(tmp_path / "box").exit_code) == ("inputs", None)
+    assert not (tmp_path / "box" / "work").exists()
+
+
 def test_a_sandbox_that_was_used_before(tmp_path: Path, shell: Sequence[str]) -> None:
     """What an earlier try left is not taken for this one's output."""
     run(make("echo x > h.root"), tmp_path, shell)

@@ -252,9 +252,12 @@ def _where_rows(where: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _asked(plan: Plan, profile: Profile) -> Asked:
     from septum.backends.local import cores
+    from septum.files import total_size
     from septum.forecast import asked
+    from septum.shared import goes_by_url, workflows
 
     is_local = profile.method == "local"
+    shared_b = total_size(plan.inputs)
     return asked(
         plan,
         cpus=profile.default_cpus,
@@ -263,6 +266,8 @@ def _asked(plan: Plan, profile: Profile) -> Asked:
         time_s=profile.default_time,
         at_once=profile.slots or cores() if is_local else profile.max_jobs_per_owner,
         spools=not is_local,
+        by_url=goes_by_url(profile, shared_b),
+        workflows=workflows(profile, (total_size(part.inputs) for part in plan.parts), once_b=shared_b),
     )
 
 
@@ -289,8 +294,24 @@ def _asked_rows(ask: Asked, profile: Profile) -> Iterator[tuple[str, str]]:
     )
     yield "there", f"{show_size(ask.there_b)} of inputs, before they are packed"
     if not is_local:
+        yield from _travels(ask)
         there = "in workspaces on REANA" if profile.method == "reana" else "on the schedd"
         yield "spool", f"{show_size(ask.spool_b)} at most {there}, and the outputs until they are fetched"
+
+
+def _travels(ask: Asked) -> Iterator[tuple[str, str]]:
+    """What goes where, before it is packed, and when that is too much."""
+    from septum.shared import Sending
+    from septum.units import show_size
+
+    told = Sending(
+        jobs=ask.parts, spool_b=ask.sent_b, area_b=ask.area_b, shared_b=ask.shared_b, workflows=ask.workflows
+    )
+    if ask.area_b:
+        yield "shared area", f"{show_size(ask.area_b)}, once, for all parts"
+    yield "sent", f"{show_size(ask.sent_b)} {told.to}"
+    if told.warning:
+        yield "warning", told.warning
 
 
 # ── credentials ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from septum.clusters.area import problem_of_area
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,6 +27,8 @@ def _problems(profile: Profile) -> Iterator[str]:
     if profile.storage_audience and profile.credentials == "none":
         yield "'storage-audience' asks for a token, and 'credentials' is none"
     yield from _of_reana(profile) if profile.method == "reana" else _of_others(profile)
+    if problem := problem_of_area(profile):
+        yield problem
     if profile.image_method != "none" and profile.image_form != "docker" and not profile.image_prefix:
         yield f"'image-prefix' must say where the images are, since 'image-form' is {profile.image_form}"
     if not profile.usable and not profile.unusable_because:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from septum.clusters.area import AreaUrl, ReadUrl
 from septum.clusters.consistent import problem_of
 from septum.clusters.forms import Line, Url, Variable, classad_expression, form, job_attributes
 from septum.validation import Duration, Model, Size
@@ -255,6 +256,20 @@ class Profile(Model):
     max_bytes_per_submission: Size = Field(
         default=_text("1 TB"), description="Most bytes of files that one submission sends, all its jobs together."
     )
+    shared_area: AreaUrl = Field(
+        default="",
+        description="A folder of a storage, `https://HOST/FOLDER` or `root://HOST//FOLDER`: what all parts share goes "
+        "there once, and the jobs fetch it by HTCondor's file transfer plugins. If empty, each job gets a copy through "
+        "the schedd.",
+    )
+    shared_read: ReadUrl = Field(
+        default="",
+        description="The address by which jobs read that folder, if it is another: `SERVICE+https://HOST/FOLDER` with "
+        "the token of one of `job-tokens`, `osdf:///FOLDER`, `root://HOST//FOLDER`.",
+    )
+    shared_above: Size = Field(
+        default=_text("100 kB"), description="What is not larger than this is sent with each job all the same."
+    )
     spool_batch: int = Field(
         default=50,
         ge=1,
@@ -318,7 +333,7 @@ DURATIONS = frozenset(
 )
 """Names of the fields that are seconds."""
 
-SIZES = frozenset({"default_memory", "default_disk", "max_bytes_per_submission"})
+SIZES = frozenset({"default_memory", "default_disk", "max_bytes_per_submission", "shared_above"})
 """Names of the fields that are bytes."""
 
 IDENTITY = frozenset({"name", "title", "usable", "unusable-because", "verified"})

@@ -103,6 +103,7 @@ def _submit(options: Options, say: Say, clock: Clock) -> Submitted:
         with open_credentials(profile, options, say) as supervisor:
             supervisor.credentials.require_life(clock.now(), _needed_s(plan, profile) + options.gap_s)
             lint_sent(plan, sorted(run.sent.glob("*.tar*")))
+            _announce_files(plan, profile, run, say, pilot=ledger.facts().get(PILOT) is not None)
             _check_access(profile, supervisor.credentials, run, ledger, say)
             with (
                 open_backend(run, profile, supervisor.credentials, options) as backend,
@@ -143,6 +144,16 @@ def _check_access(profile: Profile, credentials: Credentials, run: Run, ledger: 
     say(found.sentence)
     if profile.method == "reana" and found.version:
         ledger.note(REANA_VERSION, found.version)
+
+
+def _announce_files(plan: Plan, profile: Profile, run: Run, say: Say, *, pilot: bool) -> None:
+    from septum.shared import sending
+
+    sizes = {path.name: path.stat().st_size for path in run.sent.iterdir()}
+    found = sending(plan, profile, sizes.__getitem__, pilot=pilot)
+    say(found.line)
+    if found.warning:
+        say(f"warning: {found.warning}")
 
 
 def _announce_image(plan: Plan, profile: Profile, say: Say) -> None:

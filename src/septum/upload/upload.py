@@ -167,7 +167,7 @@ def _results(
             while not given_up.is_set():
                 name = waiting.get_nowait()
                 try:
-                    result: Uploaded | BaseException = _patiently(sender, weigh(name, files[name]), clock, given_up)
+                    result: Uploaded | BaseException = patiently(sender, weigh(name, files[name]), clock, given_up)
                 except BaseException as error:  # noqa: BLE001 - the thread must say something, whatever happens in it
                     result = error
                     given_up.set()
@@ -188,8 +188,18 @@ def _results(
         sender.stop()
 
 
-def _patiently(sender: Sender, local: Local, clock: Clock, given_up: threading.Event) -> Uploaded:
-    """Send one file, again if that can help."""
+def patiently(sender: Sender, local: Local, clock: Clock, given_up: threading.Event) -> Uploaded:
+    """Send one file, again if that can help.
+
+    Args:
+        sender: The way.
+        local: The file.
+        clock: Time between attempts.
+        given_up: Set when nobody wants it any more.
+
+    Raises:
+        AttemptError: The last one failed.
+    """
     # There, and perhaps back.
     deadline_s = _BASE_S + 2 * local.size_b / _SLOWEST_B_S
     for attempt in range(_ATTEMPTS):

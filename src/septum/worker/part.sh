@@ -2,12 +2,13 @@
 # Runs one part of a septum plan on a worker: unpacks the inputs, runs the command, and leaves the declared outputs
 # and a status file with exit code, sizes and checksums. Plain POSIX sh; needs nothing of septum here.
 #
-#   part.sh PART        reads  septum-PART.part  septum-inputs.tar.gz  septum-PART.tar   (the archives if present)
+#   part.sh PART        reads  septum-PART.part  septum-inputs.tar.gz  septum-PART.tar   (the archives if present;
+#                              the first one also as SHA256*.tar.gz, if it was fetched from elsewhere)
 #                       writes septum-PART.status  septum-PART.out0 out1 …               (always all of them)
 #                              septum-PART.tgz     the working folder, if the part fails and the user wants it
 #
-# Exit code: the command's; 120 another image under the name asked for, 121 a declared output is missing, 122 not in the
-# image asked for, 123 cannot set up.
+# Exit code: the command's; 119 the inputs are not what was sent, 120 another image under the name asked for, 121 a
+# declared output is missing, 122 not in the image asked for, 123 cannot set up.
 
 set -u
 part=$1
@@ -163,9 +164,20 @@ write_status started
 # A pool may ignore the request for an image without a word, so the part looks for itself.
 [ -z "$SEPTUM_IMAGE" ] || check_image
 
+# What all parts share: there, and what was sent, to the last byte. A page with an error is an answer, too.
+shared=septum-inputs.tar.gz
+if [ -n "$SEPTUM_SHARED" ]; then
+    for archive in "$SEPTUM_SHARED"*.tar.gz; do [ -f "$archive" ] && shared=$archive; done
+    [ -f "$shared" ] || give_up inputs 119 "the shared inputs did not arrive"
+    sum=$(sha256 "$shared")
+    case $sum in *[!0-9a-f]* | '') give_up setup 123 "no sha256sum, shasum or openssl in this image" ;; esac
+    [ "$sum" = "$SEPTUM_SHARED" ] || give_up inputs 119 \
+        "the shared inputs are not what was sent: $(wc -c <"$shared" | tr -d ' ') bytes with sha256 $sum, not $SEPTUM_SHARED"
+fi
+
 top=$(pwd)
 mkdir work || give_up setup 123 "cannot make the working folder"
-for archive in septum-inputs.tar.gz "septum-$part.tar"; do
+for archive in "$shared" "septum-$part.tar"; do
     [ -f "$archive" ] || continue
     case $archive in *.gz) flags=-xzf ;; *) flags=-xf ;; esac
     tar "$flags" "$archive" -C work || give_up setup 123 "cannot unpack $archive"

@@ -69,10 +69,21 @@ def returned_names(plan: Plan, part_id: str) -> list[str]:
     return [status_name(part_id), *outputs, *([sandbox_name(part_id)] if plan.keep_sandbox_b else [])]
 
 
-def sent_names(plan: Plan, part: Part) -> list[str]:
-    """All that goes to the worker of a part besides the wrapper."""
-    shared = ([SHARED] if plan.inputs else []) + ([LOOK] if plan.merged_outputs else [])
-    return [values_name(part.id), *shared, *([own_name(part.id)] if part.inputs else [])]
+def sent_names(plan: Plan, part: Part, *, by_url: bool = False) -> list[str]:
+    """All that goes to the worker of a part besides the wrapper.
+
+    Args:
+        plan: The plan.
+        part: The part.
+        by_url: Whether the worker fetches the archive of what all parts share from elsewhere.
+    """
+    values, *own = own_names(part)
+    return [values, *([SHARED] if plan.inputs and not by_url else []), *([LOOK] if plan.merged_outputs else []), *own]
+
+
+def own_names(part: Part) -> list[str]:
+    """What of that no other part gets: its values, then its input files."""
+    return [values_name(part.id), *([own_name(part.id)] if part.inputs else [])]
 
 
 def wrapper_text() -> str:
@@ -83,7 +94,7 @@ def wrapper_text() -> str:
 # ── going out ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def values_text(plan: Plan, part: Part, *, image: str, image_id: str = "") -> str:
+def values_text(plan: Plan, part: Part, *, image: str, image_id: str = "", shared_sha256: str = "") -> str:
     """The file that carries a part's command and values: assignments that `sh` reads, every text in single quotes.
 
     Args:
@@ -91,6 +102,7 @@ def values_text(plan: Plan, part: Part, *, image: str, image_id: str = "") -> st
         part: The part.
         image: The image that the part must find itself in, as the worker names it; empty for none.
         image_id: The id of that image, `sha256:…`, if it is known.
+        shared_sha256: The checksum of the archive of what all parts share; empty if there is none.
     """
     outputs = [f"SEPTUM_OUTPUT_{n}={quote(plan.output_path(part, n))}" for n in range(len(plan.outputs))]
     lines = [
@@ -99,6 +111,7 @@ def values_text(plan: Plan, part: Part, *, image: str, image_id: str = "") -> st
         f"SEPTUM_IMAGE_ID={quote(image_id.removeprefix('sha256:'))}",
         f"SEPTUM_OUTPUTS={len(plan.outputs)}",
         *outputs,
+        f"SEPTUM_SHARED={quote(shared_sha256)}",
         f"SEPTUM_KEEP_B={plan.keep_sandbox_b or 0}",
         f"SEPTUM_SCRIPT={quote(script_text(plan, part))}",
     ]
@@ -196,8 +209,8 @@ class Status:
     """What the wrapper wrote about one try of a part.
 
     Attributes:
-        stage: `started` (it did not get further), `setup`, `image`, `other-image`, `stopped` (by a signal from
-            outside), `done`.
+        stage: `started` (it did not get further), `setup`, `image`, `other-image`, `inputs` (they did not arrive as
+            they were sent), `stopped` (by a signal from outside), `done`.
         image: The image that the part is in, as the runtime or its path says.
         exit_code: Of the command, 128 + n for signal n as shells have it; None if it did not run to its end.
         outputs: One for each declared output, None where it is missing.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from septum.backends.base import BY_ITS_RUN, REMOVED_BY_US, JobReport, Run
 from septum.backends.htcondor.bindings import Bindings, CallError, as_septum_error, permission_fix
 from septum.backends.htcondor.description import avoid_list, describe, items, lease_expression
+from septum.backends.htcondor.shared_inputs import SharedInputs
 from septum.credentials.lint import lint_description
 from septum.credentials.provider import Kind
 from septum.errors import AuthenticationError, IdentityError, NotAuthorizedError, SeptumError, TryAgainError
@@ -89,12 +90,14 @@ class HTCondorBackend:
         self._ticket_handed = False
         self._ahead_s: float | None = None
         self._bindings = _open(profile, credentials, run.sent)
+        self._shared = SharedInputs(run, profile, credentials, self._call)
         self._proxy_ends = _proxy_ends(credentials)
 
     def submit(
         self, parts: Sequence[Part], *, lease_until_s: float, number: int = 1, memory_b: int | None = None
     ) -> Mapping[str, str]:
         """Submit parts in one cluster, their files with them."""
+        shared_url = self._shared.url(anew=number > 1)
         commands = describe(
             self._run.plan,
             self._profile,
@@ -104,11 +107,13 @@ class HTCondorBackend:
             number=number,
             memory_b=memory_b,
             avoided=self._avoided,
+            shared_url=shared_url,
         )
         lint_description(commands, self._credentials.folder)
         self._hand_over_ticket()
         self._counts = {}  # a job that ends at once in the place of another changes no number
-        found = self._call("submit", "submitting", commands=commands, items=items(self._run.plan, parts))
+        wanted = items(self._run.plan, parts, by_url=bool(shared_url))
+        found = self._call("submit", "submitting", commands=commands, items=wanted)
         self._jobs |= {part.id: (found["cluster"], found["first"] + proc) for proc, part in enumerate(parts)}
         if self._ahead_s is None and self._look_at_clock():
             # Until now nobody knew that the two clocks differ.
@@ -152,6 +157,7 @@ class HTCondorBackend:
                 match=4 * len(missing),
             )
             reports |= {report.part: report for report in self._newest(gone, gone=True)}
+        self._shared.look(reports.values())
         for part in missing:
             reports.setdefault(part, JobReport(part=part, job="", state=JobState.LOST))
         return {part: reports[part] for part in awaited}
@@ -223,7 +229,11 @@ class HTCondorBackend:
         self._edit(waiting, "SeptumAvoid", avoid_list(self._avoided), doing="avoiding hosts")
 
     def refresh(self) -> Sequence[str]:
-        """Delegate a renewed proxy to the jobs that have not ended: HTCondor takes it for one job at a time."""
+        """Hand on a renewed proxy, and bring what a job missed to the shared area again."""
+        return [*self._shared.heal(), *self._refresh_proxy()]
+
+    def _refresh_proxy(self) -> list[str]:
+        """Delegate it to the jobs that have not ended: HTCondor takes it for one job at a time."""
         ends = _proxy_ends(self._credentials)
         if ends == self._proxy_ends or self._credentials.proxy_file is None:
             return []

@@ -59,6 +59,7 @@ def describe(
     number: int = 1,
     memory_b: int | None = None,
     avoided: Collection[str] = (),
+    shared_url: str = "",
 ) -> dict[str, str]:
     """The submit description that all parts of a plan share.
 
@@ -71,6 +72,7 @@ def describe(
         number: Which job of its part each of them is.
         memory_b: The memory to ask for; None for what the plan says.
         avoided: Hosts on which the jobs must not start.
+        shared_url: Where the workers fetch what all parts share; empty where it is sent with each job.
 
     Returns:
         Submit commands and their values; `$(part)` and `$(sent)` come from the items.
@@ -86,7 +88,7 @@ def describe(
         "arguments": "$(part)",
         "should_transfer_files": "YES",
         "when_to_transfer_output": "ON_EXIT",
-        "transfer_input_files": "$(sent)",
+        "transfer_input_files": f"$(sent),{shared_url}" if shared_url else "$(sent)",
         "transfer_output_files": ",".join(returned_names(plan, "$(part)")),
         "output": out,
         "error": err,
@@ -152,6 +154,12 @@ def _mib(size_b: int) -> int:
     return math.ceil(size_b / 1024**2)
 
 
-def items(plan: Plan, parts: Sequence[Part]) -> list[dict[str, str]]:
-    """The items of the queue statement: a part's id and the files that travel to it."""
-    return [{"part": part.id, "sent": ",".join(sent_names(plan, part))} for part in parts]
+def items(plan: Plan, parts: Sequence[Part], *, by_url: bool = False) -> list[dict[str, str]]:
+    """The items of the queue statement: a part's id and the files that travel with its job.
+
+    Args:
+        plan: The plan.
+        parts: The parts.
+        by_url: Whether the workers fetch what all parts share from elsewhere.
+    """
+    return [{"part": part.id, "sent": ",".join(sent_names(plan, part, by_url=by_url))} for part in parts]

@@ -116,6 +116,19 @@ def history(schedd: _Schedd, *, constraint: str, attributes: list[str], match: i
     return _ads(schedd.schedd.history(constraint, projection=attributes, match=match), attributes)
 
 
+def plugins(schedd: _Schedd) -> list[str] | None:
+    """The methods of all file transfer plugins that machines of the pool announce; None if it lists no machine."""
+    attribute = "HasFileTransferPluginMethods"
+    # Of partitionable slots alone: those that are cut from them have the same, and there are many.
+    found = htcondor2.Collector(schedd.collector).query(
+        htcondor2.AdType.Startd, constraint="DynamicSlot =!= true", projection=[attribute]
+    )
+    if not found:
+        return None
+    texts = (str(ad.get(attribute) or "") for ad in found)
+    return sorted({method.strip() for text in texts for method in text.split(",") if method.strip()})
+
+
 def submit(schedd: _Schedd, *, commands: Mapping[str, str], items: list[dict[str, str]]) -> dict[str, int]:
     """Submit one job for each item and send its files; all or none."""
     description = htcondor2.Submit(dict(commands))
@@ -193,7 +206,10 @@ def remove(schedd: _Schedd, *, constraint: str, reason: str) -> int:
 
 _CALLS: dict[str, Callable[..., Any]] = {
     call.__name__: call
-    for call in (ping, summary, query, clock, history, submit, retrieve, edit, refresh_proxy, remove, store_credential)
+    for call in (
+        *(ping, plugins, summary, query, clock, history),
+        *(submit, retrieve, edit, refresh_proxy, remove, store_credential),
+    )
 }
 
 
