@@ -85,12 +85,16 @@ def _ideal(stage: Stage) -> Sequence[Step]:
 
 # ── the proof of concept ────────────────────────────────────────────────────────────────────────────────────────────
 
+# Its loop prints the cluster and eight counters in every round, a line each.
 _WAIT = """\
 cluster=$(sed -n 's/.*submitted to cluster \\([0-9]*\\)\\..*/\\1/p' submitted)
 agree=0
 while [ $agree -lt 3 ]; do
+    echo "$cluster"
     states=$(condor_q "$cluster" -af JobStatus)
-    echo "cluster $cluster: $(echo "$states" | sort | uniq -c | tr -s ' \\n' ' ')"
+    for state in 0 1 2 3 4 5 6 7; do
+        echo "$(echo "$states" | grep -c "^$state$") jobs are in state: $state"
+    done
     if [ -n "$states" ] && [ -z "$(echo "$states" | grep -v '^4$')" ]; then agree=$((agree + 1)); else agree=0; fi
     [ $agree -eq 3 ] || sleep {interval}
 done

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cluster.analysis import lay
+from benchmarks.growth.profiled import profiles
 from benchmarks.growth.report import report
 from benchmarks.growth.simulated import MARKS
 from benchmarks.machine import load, machine
@@ -57,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("parts", type=int, nargs="*", metavar="N", help=f"{', '.join(map(str, _PARTS))} by default")
     running.add_argument("--rounds", type=int, default=3, metavar="N", help="how often (3)")
     running.add_argument("--no-pool", action="store_true", help="leave out what needs a pool: submission and polls")
+    profiling = verbs.add_parser("profile", help="show where the time of the hot paths goes")
+    profiling.add_argument("parts", type=int, nargs="?", default=_PARTS[-1], metavar="N", help=f"({_PARTS[-1]})")
     showing = verbs.add_parser("show", help="write the report of an earlier run")
     showing.add_argument("json", type=Path, metavar="FILE", help="what `run` wrote")
     return top
@@ -67,6 +70,9 @@ def main(words: Sequence[str]) -> None:
     args = _parser().parse_args(words)
     if args.verb == "show":
         print(report(json.loads(args.json.read_text(encoding="utf-8"))))
+        return
+    if args.verb == "profile":
+        print(profiles(*prepared(args.parts, _PROFILE)))
         return
     parts = args.parts or list(_PARTS)
     records: list[dict[str, Any]] = []

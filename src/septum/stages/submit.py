@@ -70,7 +70,6 @@ def submit(options: Options, say: Say, clock: Clock) -> Submitted:
 
 def _submit(options: Options, say: Say, clock: Clock) -> Submitted:
     from septum.credentials.lint import lint_sent
-    from septum.upload.upload import check_before
 
     state = State(options.state)
     plan = state.load_plan()
@@ -79,6 +78,8 @@ def _submit(options: Options, say: Say, clock: Clock) -> Submitted:
     run = state.run(plan, tag)
     _check_hours(plan, profile)
     if plan.publish is not None:
+        from septum.upload.upload import check_before
+
         check_before(plan.publish, [merge.result for merge in plan.merges], options.environ)
     _announce_image(plan, profile, say)
     resolved = _resolve_image(plan, profile, options, say)
