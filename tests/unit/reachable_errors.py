@@ -61,6 +61,8 @@ class Source:
         """Where a name is defined, behind imports of imports; None if that is outside of septum."""
         for _ in range(10):
             module, name = node
+            if module == _ERRORS and name:
+                return node  # whichever module of that package has the class
             found = self._module(module)
             if found is not None and name in found.defined:
                 return node

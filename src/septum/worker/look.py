@@ -15,9 +15,12 @@ from importlib.resources import files
 NAME = "septum-look.pyz"
 # What the reader imports, and nothing else of septum: each job is sent a copy of it. A test follows the imports.
 _READER = ("axis", "buffer", "codecs", "contents", "layout", "records", "shape", "skeleton", "streamers")
+# The errors that it raises are in these modules; the package itself would import all others.
+_RAISED = ("jobs", "merge")
+_ERRORS = "".join(f"from septum.errors.{name} import *\n" for name in _RAISED)
 _MODULES = (
     "__init__.py",
-    "errors.py",
+    *(f"errors/{name}.py" for name in ("base", *_RAISED)),
     "merge/__init__.py",
     "merge/strict/__init__.py",
     *(f"merge/strict/{name}.py" for name in _READER),
@@ -45,6 +48,7 @@ def program(policies: Mapping[str, str]) -> bytes:
     """
     package = files("septum")
     members = {f"septum/{name}": package.joinpath(name).read_bytes() for name in _MODULES}
+    members["septum/errors/__init__.py"] = _ERRORS.encode()
     members["__main__.py"] = _MAIN.encode()
     members["policies.json"] = json.dumps(dict(sorted(policies.items()))).encode()
     made = io.BytesIO()
