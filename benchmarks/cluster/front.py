@@ -60,20 +60,23 @@ def main(words: Sequence[str]) -> None:
     contenders = [contender for contender in CONTENDERS if not args.only or contender.name in args.only]
     if not contenders or args.rounds < 1:
         raise SystemExit(f"there are the contenders: {', '.join(contender.name for contender in CONTENDERS)}")
-    with site(slots=args.slots) as pool:
-        condor = pool.facility.pool.run("condor_version").stdout.split()[1]
-        records = race(pool, contenders, parts=args.parts, seconds=args.seconds, rounds=args.rounds, say=_say)
-    data = {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{machine()}, HTCondor {condor}, {', '.join([*LAW[:1], *SNAKEMAKE[:2]])}",
-        "parts": args.parts,
-        "seconds": args.seconds,
-        "slots": args.slots,
-        "rounds": args.rounds,
-        "records": records,
-    }
     path = cache() / "results" / time.strftime(f"cluster-{args.parts}-%Y-%m-%dT%H-%M-%S.json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data, indent=1), encoding="utf-8")
+    with site(slots=args.slots) as pool:
+        condor = pool.facility.pool.run("condor_version").stdout.split()[1]
+        records: list[dict[str, Any]] = []
+        data = {
+            "date": time.strftime("%Y-%m-%d"),
+            "machine": f"{machine()}, HTCondor {condor}, {', '.join([*LAW[:1], *SNAKEMAKE[:2]])}",
+            "parts": args.parts,
+            "seconds": args.seconds,
+            "slots": args.slots,
+            "rounds": args.rounds,
+            "records": records,
+        }
+        for record in race(pool, contenders, parts=args.parts, seconds=args.seconds, rounds=args.rounds, say=_say):
+            records.append(record)
+            # After each, so that a run that is cut short keeps what it has.
+            path.write_text(json.dumps(data, indent=1), encoding="utf-8")
     _say(f"written: {path}")
     print(report(data))

@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ _DEADLINE_S = 3600.0
 
 def race(
     site: Site, contenders: Sequence[Contender], *, parts: int, seconds: float, rounds: int, say: Say
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """Run all contenders in turn.
 
     Args:
@@ -35,18 +35,16 @@ def race(
         rounds: How often.
         say: Told what happens.
 
-    Returns:
-        One record for each contender and round.
+    Yields:
+        One record for each contender and round, as soon as it is there.
     """
-    records = []
     for number in range(rounds):
         shift = number % len(contenders)
         for contender in [*contenders[shift:], *contenders[:shift]]:
             before = load()
             record = _run(site, contender, parts=parts, seconds=seconds)
-            records.append({"round": number, "load": before, **record})
             say(_line(record))
-    return records
+            yield {"round": number, "load": before, **record}
 
 
 def _line(record: Mapping[str, Any]) -> str:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from septum.backends.base import JobReport
 from septum.stages.wiring import Options, load_profile, open_backend, open_credentials
 from septum.state import State
+from septum.states import JobState
 
 
 def main(looks: list[str]) -> None:
@@ -27,7 +30,9 @@ def main(looks: list[str]) -> None:
         open_backend(run, profile, supervisor.credentials, options) as backend,
     ):
         if "same" in looks:
-            backend.poll(parts, everything=True)
+            # Files that have just arrived: the schedd releases their jobs a moment after it told their sender.
+            while _is_spooling(backend.poll(parts, everything=True) or {}):
+                time.sleep(0.5)
         for look in looks:
             began = time.perf_counter()
             reports = backend.poll(parts, everything=look == "changed")
@@ -35,6 +40,10 @@ def main(looks: list[str]) -> None:
             if (reports is None) is not (look == "same"):
                 raise RuntimeError(f"{look}: {len(reports or {})} reports")
     print(json.dumps(found))
+
+
+def _is_spooling(reports: Mapping[str, JobReport]) -> bool:
+    return any(report.state is JobState.HELD for report in reports.values())
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from functools import cache
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from septum.errors import StateError
+from septum.jsontext import as_data, text_of
 from septum.plan import Value
 from septum.units import count
 
@@ -223,7 +224,7 @@ class Manifest:
 
 def to_json(manifest: Manifest) -> str:
     """The manifest as text, which UTF-8 can hold whatever the names in it."""
-    text = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1, ensure_ascii=False) + "\n"
+    text = text_of({"format": FORMAT, **as_data(manifest)})
     # What UTF-8 has no bytes for becomes JSON's own escape of it.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 

@@ -9,13 +9,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
 from septum.errors import StateError
+from septum.jsontext import as_data, text_of
 
 FORMAT = 4
 Value = str | tuple[str, ...]
@@ -156,7 +157,7 @@ class Plan:
         return digest(
             {
                 "parts": [(part.id, part.fingerprint) for part in self.parts],
-                "merges": [asdict(merge) for merge in self.merges],
+                "merges": self.merges,
                 "policies": sorted(self.policies),
             }
         )
@@ -307,18 +308,18 @@ def fingerprint(
 
 
 def digest(data: object) -> str:
-    """The sha256 of the canonical JSON text of plain data."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """The sha256 of the canonical JSON text of plain data, with dataclasses in it."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=as_data)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _as_data(plan: Plan) -> dict[str, Any]:
-    return {"format": FORMAT, **asdict(plan)}
+    return {"format": FORMAT, **as_data(plan)}
 
 
 def to_json(plan: Plan) -> str:
     """The plan as text, with its hash."""
-    return json.dumps({"hash": plan.hash, "plan": _as_data(plan)}, indent=1, ensure_ascii=False) + "\n"
+    return text_of({"hash": plan.hash, "plan": _as_data(plan)})
 
 
 def from_json(text: str, *, name: str) -> Plan:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from septum import manifest as manifests
 from septum.errors import StateError
+from septum.jsontext import text_of
 from septum.manifest import Manifest
 from septum.plan import Plan
 from septum.plan import to_json as plan_to_json
@@ -71,7 +71,7 @@ def write_crate(folder: Path, manifest: Manifest, plan: Plan, *, files: Mapping[
         },
         kept=frozenset(_kept(folder, manifest)),
     )
-    text = json.dumps(_generate(subject), indent=1, ensure_ascii=False) + "\n"
+    text = text_of(_generate(subject))
     had_plan = (folder / PLAN).exists()
     write_whole(folder / PLAN, plan_text)
     try:
