@@ -24,7 +24,8 @@ each contender works and how each figure is taken. Ratios say more than seconds,
 
 Where a peer is better, it says so. `htcondor jobset`, law and snakemake run here on a file system that they share with
 the schedd and, the last two, with the workers: nothing is spooled or fetched, so they send less and have less to wait
-for. A CI job has no such file system. None of the peers looks at what it got back.
+for. A CI job has no such file system. None of the peers looks at what it got back. Where a target is missed,
+[the benchmark says why](../../benchmarks/cluster/README.md#where-septum-is-behind-and-why), and what was tried.
 
 ## Beside others
 

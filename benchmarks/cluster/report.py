@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.cluster.contenders import CONTENDERS, IDEAL, SEPTUM
+from septum.units import count
 
 Record = Mapping[str, Any]
 Metric = Callable[[Record], float]
@@ -119,7 +120,7 @@ def report(data: Mapping[str, Any]) -> str:
     lines = [
         f"### {data['parts']} parts",
         "",
-        f"{data['date']}, {data['rounds']} rounds on {data['machine']}.",
+        f"{data['date']}, {count(data['rounds'], 'round')} on `{data['machine']}`.",
         f"{data['slots']} slots; a part sleeps {data['seconds']:g} s.",
         f"Load of the machine before the runs: {min(loads):.1f} to {max(loads):.1f}.",
         "",
@@ -127,7 +128,7 @@ def report(data: Mapping[str, Any]) -> str:
         *_table("Contender", _COLUMNS, names, rounds),
         *_table("Network", _NETWORK, [name for name in names if name != IDEAL], rounds),
         *_splits(rounds),
-        *(f"- {contender.name}: {contender.about}." for contender in CONTENDERS if contender.name in names[:7]),
+        *(f"- {_shown(contender.name)}: {contender.about}." for contender in CONTENDERS if contender.name in names[:7]),
     ]
     lines += [
         f"- out of the race: {record['contender']}: {record['wrong'].splitlines()[0][:200]}"
@@ -182,13 +183,18 @@ def _table(title: str, columns: Sequence[tuple[str, Metric, str]], names: Sequen
     if not names:
         return []
     head = [title, *(name for name, _, _ in columns)]
-    rows = [[name, *(_median(rounds, name, metric, form) for _, metric, form in columns)] for name in names]
+    rows = [[_shown(name), *(_median(rounds, name, metric, form) for _, metric, form in columns)] for name in names]
     return [
         f"| {' | '.join(head)} |",
         f"| {' | '.join(['---'] * len(head))} |",
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
     ]
+
+
+def _shown(name: str) -> str:
+    """The name of a contender; one that is a command, as code."""
+    return f"`{name}`" if name.startswith("htcondor") else name
 
 
 def _splits(rounds: Rounds) -> list[str]:
@@ -212,5 +218,5 @@ def _splits(rounds: Rounds) -> list[str]:
                     if step["after_s"] > 0:
                         steps.setdefault(step["name"], []).append(step["after_s"])
         words = ", ".join(f"{step} {statistics.median(found):.2f} s" for step, found in steps.items())
-        lines.append(f"{name}: {words}; nothing is verified.")
+        lines.append(f"{_shown(name)}: {words}; nothing is verified.")
     return [*(f"- {line}" for line in lines), ""]

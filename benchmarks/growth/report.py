@@ -8,6 +8,8 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from septum.units import count
+
 Record = Mapping[str, Any]
 Metric = Callable[[Record], float]
 
@@ -82,7 +84,12 @@ def report(data: Mapping[str, Any]) -> str:
     """
     points = medians(data)
     measured = [curve for curve in CURVES if any(curve[0] in found for found in points.values())]
-    lines = [f"{data['date']}, {data['rounds']} rounds on {data['machine']}.", "", *_targets(points, data), ""]
+    lines = [
+        f"{data['date']}, {count(data['rounds'], 'round')} on `{data['machine']}`.",
+        "",
+        *_targets(points, data),
+        "",
+    ]
     head = ["Parts", *(title for _, title, _, _ in measured)]
     lines += [f"| {' | '.join(head)} |", f"| {' | '.join(['---'] * len(head))} |"]
     for parts, found in points.items():
