@@ -173,25 +173,35 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - a c
         disable_nagle_algorithm = True
 
         def _serve(self) -> None:
-            body, self.sent = _Counted(self.rfile), 0  # type: ignore[arg-type]
-            route, status = _UNKNOWN, 0
+            self.body, self.sent = _Counted(self.rfile), 0  # type: ignore[arg-type]
+            self.route, self.status, self.is_noted = _UNKNOWN, 0, False
             try:
-                route, answer = server.answer(self.command, self.path, self.headers, body)  # type: ignore[arg-type]
-                status = answer.status
-                if body.count < int(self.headers.get("Content-Length") or 0):
+                self.route, answer = server.answer(self.command, self.path, self.headers, self.body)  # type: ignore[arg-type]
+                self.status = answer.status
+                if self.body.count < int(self.headers.get("Content-Length") or 0):
                     self.close_connection = True  # a body that nobody read stands in the way of the next request
-                self._send(answer, route)
+                self._send(answer)
             except (HungUpError, ConnectionError, TimeoutError):
                 self.close_connection = True
+                self._note()
                 self._hang_up()
             finally:
-                server.store.note(route, _without_token(self.command, self.path), status, body.count, self.sent)
+                self._note()
 
-        def _send(self, answer: Answer, route: str) -> None:
+        def _note(self) -> None:
+            """Write the request down: before the end of its answer, so that whoever has that finds it counted."""
+            if not self.is_noted:
+                self.is_noted = True
+                target = _without_token(self.command, self.path)
+                server.store.note(self.route, target, self.status, self.body.count, self.sent)
+
+        def _send(self, answer: Answer) -> None:
             if answer.file is not None:
-                self._send_file(answer, route)
+                self._send_file(answer)
                 return
             data = json.dumps(answer.data).encode()
+            self.sent = len(data)
+            self._note()
             self.send_response(answer.status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
@@ -200,14 +210,13 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - a c
             self.end_headers()
             self.wfile.write(data)
             self.wfile.flush()
-            self.sent = len(data)
 
-        def _send_file(self, answer: Answer, route: str) -> None:
+        def _send_file(self, answer: Answer) -> None:
             """In chunks without a length, as REANA streams; so a cut one may end like a whole one."""
             assert answer.file is not None
             size = answer.file.stat().st_size
-            quiet = server.store.fault("cut-download-quietly", route)
-            loud = None if quiet is not None else server.store.fault("cut-download", route)
+            quiet = server.store.fault("cut-download-quietly", self.route)
+            loud = None if quiet is not None else server.store.fault("cut-download", self.route)
             left = size if quiet is None and loud is None else size // 2
             self.send_response(answer.status)
             for name, value in answer.headers.items():
@@ -224,6 +233,7 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - a c
             if loud is not None:
                 self.wfile.flush()
                 raise HungUpError
+            self._note()
             self.wfile.write(b"0\r\n\r\n")
             self.wfile.flush()
 
