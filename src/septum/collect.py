@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 _STRUCTURE = {StructureError.code, NotAdditiveError.code}
 """Causes that no tolerance covers: the other parts are not to be trusted either."""
-_LINE_EVERY_S = 60.0
+_LINE_EVERY_S = (60.0, 900.0)
+"""Between two lines of progress: at first, and in a run of an hour and more."""
 
 
 class Clock(Protocol):
@@ -120,6 +121,7 @@ class Collector:
         self._lease_seen_s = 0.0
         self._lease_warned_s = 0.0
         self._silent_since_s: float | None = None
+        self._began_s = 0.0
         self._last_line_s = 0.0
         self._last_line = ""
         self._last_full_s = 0.0
@@ -132,6 +134,7 @@ class Collector:
             HandedOver: A framework's own merge is to be run elsewhere.
             SeptumError: Contact was lost for too long, the disk is full, or the merge did not hold.
         """
+        self._began_s = self._clock.now()
         self._check_parts()
         self._intake.take_up(self._open_parts())
         pace = Pace.start(self._profile.poll_floor, self._profile.poll_ceiling)
@@ -408,9 +411,18 @@ class Collector:
         counts = self._ledger.counts()
         line = ", ".join(f"{counts[state]} {state.value}" for state in PartState if state in counts)
         now_s = self._clock.now()
-        if line != self._last_line and (force or now_s - self._last_line_s >= _LINE_EVERY_S):
+        if line != self._last_line and (force or now_s - self._last_line_s >= line_every_s(now_s - self._began_s)):
             self._say(line)
             self._last_line, self._last_line_s = line, now_s
+
+
+def line_every_s(lasted_s: float) -> float:
+    """How long at least between two lines of progress: the longer a run has lasted, the less a minute matters.
+
+    Args:
+        lasted_s: Since collect began, in seconds.
+    """
+    return min(max(_LINE_EVERY_S[0], lasted_s / 4), _LINE_EVERY_S[1])
 
 
 def _never_submitted(part: str) -> PartRemovedError:

@@ -19,7 +19,7 @@ from septum.outcome import Outcome
 from septum.plan import Plan, partial_name
 from septum.state import Receipt, write_whole
 from septum.states import PartState
-from septum.units import show_size
+from septum.units import count, show_size
 from septum.verify import measure
 from septum.worker.sandbox import kept_name, log_names, sandbox_name
 
@@ -30,6 +30,7 @@ MAX_LOGS = 50
 """Failed parts whose logs go into the result folder."""
 MAX_LOG_B = 1 << 20
 """The end of a log that goes there."""
+_SHOWN_OBJECTS = 8
 
 
 def clear_old(folder: Path, plan: Plan) -> list[str]:
@@ -378,11 +379,12 @@ def _cell(text: str) -> str:
 
 
 def objects_table(results: Sequence[Result]) -> list[str]:
-    """The objects of the results as lines of a table for a terminal, at most 20 a result."""
+    """The objects of the results as lines of a table for a terminal, the first few of each: the report has all."""
     lines: list[str] = []
     for result in results:
         rows = [(path, kind, f"{entries:.15g}") for path, (kind, entries) in sorted(result.objects.items())]
-        width = max(len(path) for path, _, _ in rows[:20])
-        lines += [f"{path:<{width}}  {kind:<10}  {entries:>14} entries" for path, kind, entries in rows[:20]]
-        lines += [f"… and {len(rows) - 20} more objects"] if len(rows) > 20 else []  # noqa: PLR2004 - a screen
+        shown = rows[:_SHOWN_OBJECTS]
+        width = max(len(path) for path, _, _ in shown)
+        lines += [f"{path:<{width}}  {kind:<10}  {entries:>14} entries" for path, kind, entries in shown]
+        lines += [f"… and {count(len(rows) - len(shown), 'more object')}"] if len(rows) > len(shown) else []
     return lines

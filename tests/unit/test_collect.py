@@ -15,7 +15,7 @@ import uproot
 
 from septum.backends.base import Run
 from septum.clusters.profile import Profile
-from septum.collect import Collector
+from septum.collect import Collector, line_every_s
 from septum.errors import (
     ContactLostError,
     MergeFailedError,
@@ -800,6 +800,18 @@ def test_a_ledger_that_lost_an_output(rig: Rig) -> None:
 
 
 # ── words ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_lines_of_progress_grow_rare() -> None:
+    """One a minute at first, one in a quarter of an hour at last: a day of progress is a hundred lines and a bit."""
+    times_s = [0.0]
+    while times_s[-1] < 24 * 3600:
+        times_s.append(times_s[-1] + line_every_s(times_s[-1]))
+
+    assert times_s[:6] == [0.0, 60.0, 120.0, 180.0, 240.0, 300.0]
+    assert sum(time_s < 1200 for time_s in times_s) <= 12
+    assert max(later - time_s for time_s, later in itertools.pairwise(times_s)) == 900.0
+    assert len(times_s) < 120
 
 
 def test_at_most_one_line_a_minute(tmp_path: Path) -> None:
